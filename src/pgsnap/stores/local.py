@@ -25,6 +25,7 @@ from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
 from pgsnap.stores.names import above, checked
+from pgsnap.stores.remembered import Remembered
 
 TEMPORARY = "tmp"
 _TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
@@ -48,8 +49,11 @@ class LocalStore:
     Links and special files are refused (`files.folder`): UntrustedPath.
     """
 
-    def __init__(self, root: Path, trust: Trust = ONLY_OURS) -> None:
+    def __init__(
+        self, root: Path, trust: Trust = ONLY_OURS, remembered: Remembered | None = None
+    ) -> None:
         self.root = root
+        self._remembered = remembered
         self.folder = Folder(root, trust)
         # Folders whose own entry this process has made durable.
         self._settled: set[str] = set()
@@ -195,7 +199,10 @@ class LocalStore:
 
     def _walk(self, name: str) -> Iterator[ObjectInfo]:
         try:
-            entries = self.folder.entries(name)
+            if self._remembered is not None and self._remembered.name == name:
+                entries = self._remembered.entries(self.folder)
+            else:
+                entries = self.folder.entries(name)
         except (FileNotFoundError, NotADirectoryError):
             return
         for entry in entries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ import typer
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
-from pgsnap.errors import UsageError
+from pgsnap.errors import SnapError, UsageError
 
 EXAMPLES = """
 snap ui
@@ -102,6 +102,9 @@ def _serve(
             lines.append(f"open, once: {url}")
         console.emit({"url": url, "socket": path, "read_only": not acts}, lines)
         console.terminal.flush()
+        # What is found now need not be found for the first page.
+        with suppress(SnapError), service.open():
+            pass
         try:
             run_jobs(invocation, jobs, server.is_serving)
         except KeyboardInterrupt:

@@ -29,6 +29,7 @@ from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId
+    from pgsnap.repository.places.opening import Where
     from pgsnap.repository.repository import Repository
     from pgsnap.repository.snapshots.label_chains import Chain
     from pgsnap.runners.engines import Container
@@ -81,13 +82,18 @@ def open_repository(
 
 
 def opened(
-    invocation: Invocation, seconds: float, alone: bool = False, whole: bool = False
+    invocation: Invocation,
+    seconds: float,
+    alone: bool = False,
+    whole: bool = False,
+    *,
+    where: Where | None = None,
 ) -> Repository:
-    """Do what `open_repository` does, and say nothing."""
+    """Do what `open_repository` does, and say nothing. *where* is the place, if it is made."""
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
-        place_at(invocation, invocation.settings.repository),
+        where or place_at(invocation, invocation.settings.repository),
         lock_timeout_seconds=seconds,
         index_folder=cache_folder(),
         alone=alone,

@@ -25,18 +25,21 @@ from pgsnap.repository.places.base import Room, only_slots, slots_in_the_way
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counts
 from pgsnap.stores.local import CAS_LEASES, CAS_LOCK, TEMPORARY, LocalStore
+from pgsnap.stores.remembered import Remembered
 
 
 class LocalPlace:
     """A folder. It has everything in it: objects, lock, audit log and, if it is not on a network
-    file system, the index."""
+    file system, the index. *remembered* is the folder of snapshots as an earlier place saw it."""
 
-    def __init__(self, path: Path, trust: Trust = ONLY_OURS) -> None:
+    def __init__(
+        self, path: Path, trust: Trust = ONLY_OURS, remembered: Remembered | None = None
+    ) -> None:
         self.path: Path | None = path
         self.transfers = 1
         self.trust = trust
         self._path = path
-        self._local = LocalStore(path, trust)
+        self._local = LocalStore(path, trust, remembered)
         self.store: Store = self._local
 
     def __str__(self) -> str:
@@ -137,3 +140,9 @@ class LocalPlace:
     def room(self) -> Room | None:
         found = os.statvfs(self._path)
         return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def snapshots_remembered(path: Path) -> Remembered | None:
+    """Return what remembers the folder of snapshots between one opening and the next; None where
+    that cannot be relied on."""
+    return None if is_on_network(path) else Remembered(layout.SNAPSHOTS.rstrip("/"))

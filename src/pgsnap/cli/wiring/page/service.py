@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from pgsnap.cli.console.console import Console
 from pgsnap.cli.wiring.connect import opened
@@ -13,6 +14,7 @@ from pgsnap.cli.wiring.user_folders import audit_folder
 from pgsnap.errors import StoreError, UsageError
 from pgsnap.repository import audit_log
 from pgsnap.repository.audit_log import AuditEntries
+from pgsnap.repository.places.local import LocalPlace, snapshots_remembered
 from pgsnap.repository.repository import Repository
 from pgsnap.web.service import Remote, ScheduledJob, Service
 
@@ -46,8 +48,13 @@ def service_of(invocation: Invocation) -> Service:
     def remotes() -> list[Remote]:
         return _remotes(own)
 
+    seen = snapshots_remembered(repository) if isinstance(repository, Path) else None
+
     def open_it() -> Repository:
-        return opened(own, _LOCK_SECONDS)
+        where = None
+        if isinstance(repository, Path):
+            where = LocalPlace(repository, own.trust, seen)
+        return opened(own, _LOCK_SECONDS, where=where)
 
     return Service(str(repository), open_it, schedule, remotes, audit)
 

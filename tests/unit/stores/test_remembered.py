@@ -1,0 +1,73 @@
+"""A folder of snapshots that is not listed again while nothing was added or removed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pgsnap.files.folder import Entry, Folder
+from pgsnap.files.trust import ONLY_OURS
+from pgsnap.repository.places.local import LocalPlace, snapshots_remembered
+from pgsnap.repository.repository import Repository
+from support.repositories.made import record
+
+
+def until_the_clock_ticked(folder: Path) -> None:
+    """Wait until a change of *folder* gets another time than it has."""
+    before, probe = folder.stat().st_ctime_ns, folder.parent / "probe"
+    deadline = time.monotonic() + 60
+    while True:
+        probe.touch()
+        if probe.stat().st_mtime_ns > before:
+            break
+        assert time.monotonic() < deadline
+    probe.unlink()
+
+
+def test_what_others_add_and_remove_is_seen_and_what_is_the_same_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "repo"
+    Repository.create(path)
+    with Repository.open(path) as repo:
+        first = record(repo, message="first").snapshot_id
+    seen = snapshots_remembered(path)
+    assert seen is not None
+    listed: list[str] = []
+    entries = Folder.entries
+
+    def counted(folder: Folder, name: str = "") -> list[Entry]:
+        listed.append(name)
+        return entries(folder, name)
+
+    monkeypatch.setattr(Folder, "entries", counted)
+
+    def found() -> tuple[set[bytes], int]:
+        """Return the snapshots, and how often their folder was listed for that."""
+        before = listed.count("snapshots")
+        with Repository.open(LocalPlace(path, ONLY_OURS, seen)) as repo:
+            return set(repo.newest(None, None)), listed.count("snapshots") - before
+
+    later = 1
+
+    def now() -> int:
+        return (path / "snapshots").stat().st_ctime_ns + later
+
+    monkeypatch.setattr("pgsnap.stores.remembered.time", SimpleNamespace(time_ns=now))
+    # A folder that was changed a moment ago may change again without another time.
+    assert [found() for _ in range(2)] == [({first}, 1)] * 2
+    later = 10**10
+    assert [found() for _ in range(3)] == [({first}, 1), ({first}, 0), ({first}, 0)]
+    until_the_clock_ticked(path / "snapshots")
+    with Repository.open(path) as repo:
+        second = record(repo, message="second").snapshot_id
+    assert [found(), found()] == [({first, second}, 1), ({first, second}, 0)]
+    until_the_clock_ticked(path / "snapshots")
+    (path / "snapshots" / first.hex()).unlink()
+    assert [found(), found()] == [({second}, 1), ({second}, 0)]
+    # As long as it is the same, the index is still compared with it.
+    (path / "index.sqlite").unlink()
+    assert found() == ({second}, 0)
