@@ -115,6 +115,9 @@ class LocalStore:
         bytes_max: int | None = None,
     ) -> bytes:
         interrupts.check()
+        if self._remembered is not None:
+            # It is read for a page, which nobody waits for any more once the server ends.
+            interrupts.check_left_behind()
         with self._errors(name):
             file, size = self.folder.open_with_size(checked(name))
             try:

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, RepositoryLocked, RevisionError, SnapError, UsageError
 from pgsnap.web.actions import pages as action_pages
 from pgsnap.web.actions.jobs import Jobs, NoSuchJob
@@ -25,6 +26,14 @@ from pgsnap.web.sessions import TOKEN_HEADER, Sessions
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+
+
+class PageNotRead(SnapError):
+    """Reading for a page was stopped."""
+
+    kind = "page-not-read"
+
+
 _STATUS: tuple[tuple[type[SnapError], int], ...] = (
     (PageNotFound, 404),
     (NoSuchJob, 404),
@@ -32,6 +41,7 @@ _STATUS: tuple[tuple[type[SnapError], int], ...] = (
     (UsageError, 400),
     (RepositoryLocked, 503),
     (CorruptionError, 500),
+    (PageNotRead, 503),
 )
 
 
@@ -117,7 +127,19 @@ class App:
         return self._looked_at(lambda request: make(self._service, dict(request.query_params)))
 
     def _looked_at(self, make: Callable[[Request], Page]) -> Callable[[Request], Response]:
-        return lambda request: self._shown(make(request))
+        def answer(request: Request) -> Response:
+            try:
+                return self._shown(make(request))
+            except interrupts.Stopped:
+                # It was meant for the job that is being stopped, or for the server; here, in a
+                # thread, it would end the server.
+                raise PageNotRead(
+                    "the page was not read to its end",
+                    detail="A job is being stopped, or the server ends.",
+                    hint="Look again.",
+                ) from None
+
+        return answer
 
     def _shown(self, page: Page, code: int = 200) -> Response:
         running = self._jobs.current() if self._jobs is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
 import socket
 import stat
@@ -153,6 +154,8 @@ class Server:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        # That it cuts what is under way is no news.
+        logging.getLogger("uvicorn.error").disabled = True
         self._server.should_exit = True
         self._thread.join(_END_SECONDS + 3)
 

@@ -29,7 +29,7 @@ from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId
-    from pgsnap.repository.places.opening import Where
+    from pgsnap.repository.places.local import LocalPlace
     from pgsnap.repository.repository import Repository
     from pgsnap.repository.snapshots.label_chains import Chain
     from pgsnap.runners.engines import Container
@@ -86,14 +86,13 @@ def opened(
     seconds: float,
     alone: bool = False,
     whole: bool = False,
-    *,
-    where: Where | None = None,
+    at: LocalPlace | None = None,
 ) -> Repository:
-    """Do what `open_repository` does, and say nothing. *where* is the place, if it is made."""
+    """Do what `open_repository` does, and say nothing; *at* its place, if that is made."""
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
-        where or place_at(invocation, invocation.settings.repository),
+        at or place_at(invocation, invocation.settings.repository),
         lock_timeout_seconds=seconds,
         index_folder=cache_folder(),
         alone=alone,

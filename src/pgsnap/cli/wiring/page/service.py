@@ -51,10 +51,8 @@ def service_of(invocation: Invocation) -> Service:
     seen = snapshots_remembered(repository) if isinstance(repository, Path) else None
 
     def open_it() -> Repository:
-        where = None
-        if isinstance(repository, Path):
-            where = LocalPlace(repository, own.trust, seen)
-        return opened(own, _LOCK_SECONDS, where=where)
+        at = LocalPlace(repository, own.trust, seen) if isinstance(repository, Path) else None
+        return opened(own, _LOCK_SECONDS, at=at)
 
     return Service(str(repository), open_it, schedule, remotes, audit)
 
