@@ -131,8 +131,7 @@ class App:
             try:
                 return self._shown(make(request))
             except interrupts.Stopped:
-                # It was meant for the job that is being stopped, or for the server; here, in a
-                # thread, it would end the server.
+                # The signal was meant for the job, or for the server.
                 raise PageNotRead(
                     "the page was not read to its end",
                     detail="A job is being stopped, or the server ends.",

@@ -102,22 +102,27 @@ def _remove_left(path: Path) -> None:
 
 
 class _Connection(H11Protocol):
-    """A connection, of which there may not be too many, and which is closed if its request does not
-    come."""
+    """A connection, of which there may not be too many, and which is closed if no request comes,
+    or no other one after it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._late = self.loop.call_later(_REQUEST_SECONDS, self._end_if_late)
+        self._seen: object = None
+        self._look = self.loop.call_later(_REQUEST_SECONDS, self._end_if_late)
         if len(self.connections) > _CONNECTIONS_MAX:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._late.cancel()
+        self._look.cancel()
         super().connection_lost(exc)
 
     def _end_if_late(self) -> None:
-        if self.cycle is None:
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and self.cycle is self._seen:
             self.transport.abort()
+            return
+        self._seen = self.cycle
+        self._look = self.loop.call_later(_REQUEST_SECONDS, self._end_if_late)
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""A page that is being read when a job is stopped."""
+"""The application: what answers where reading is stopped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pgsnap.web.serving import Server, at_port
 from pgsnap.web.sessions import SESSION_HEADER, Sessions
 
 
-def test_the_signal_that_stops_a_job_ends_no_server_where_a_page_s_thread_gets_it() -> None:
+def test_a_page_that_is_read_while_a_job_is_stopped_says_so() -> None:
     def open_it() -> Repository:
         # As a store does in every thread once the main thread was stopped.
         raise interrupts.Stopped(signal.SIGINT)
