@@ -29,7 +29,6 @@ from pgsnap.repository.places.address import Address
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId
-    from pgsnap.repository.places.local import LocalPlace
     from pgsnap.repository.repository import Repository
     from pgsnap.repository.snapshots.label_chains import Chain
     from pgsnap.runners.engines import Container
@@ -82,17 +81,13 @@ def open_repository(
 
 
 def opened(
-    invocation: Invocation,
-    seconds: float,
-    alone: bool = False,
-    whole: bool = False,
-    at: LocalPlace | None = None,
+    invocation: Invocation, seconds: float, alone: bool = False, whole: bool = False
 ) -> Repository:
-    """Do what `open_repository` does, and say nothing; *at* its place, if that is made."""
+    """Do what `open_repository` does, and say nothing."""
     from pgsnap.repository.repository import Repository
 
     return Repository.open(
-        at or place_at(invocation, invocation.settings.repository),
+        place_at(invocation, invocation.settings.repository),
         lock_timeout_seconds=seconds,
         index_folder=cache_folder(),
         alone=alone,

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from pgsnap.cli.console.console import Console
-from pgsnap.cli.wiring.connect import opened
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.cli.wiring.places import place_at
 from pgsnap.cli.wiring.remote_states import remotes_seen
 from pgsnap.cli.wiring.secrets_given import unlocking
-from pgsnap.cli.wiring.user_folders import audit_folder
+from pgsnap.cli.wiring.user_folders import audit_folder, cache_folder
 from pgsnap.errors import StoreError, UsageError
 from pgsnap.repository import audit_log
 from pgsnap.repository.audit_log import AuditEntries
@@ -52,7 +52,13 @@ def service_of(invocation: Invocation) -> Service:
 
     def open_it() -> Repository:
         at = LocalPlace(repository, own.trust, seen) if isinstance(repository, Path) else None
-        return opened(own, _LOCK_SECONDS, at=at)
+        return Repository.open(
+            at or place_at(own, repository),
+            lock_timeout_seconds=_LOCK_SECONDS,
+            index_folder=cache_folder(),
+            trust=own.trust,
+            unlock=unlocking(own),
+        )
 
     return Service(str(repository), open_it, schedule, remotes, audit)
 
