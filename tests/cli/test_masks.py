@@ -191,6 +191,28 @@ def test_everything_that_does_not_fit_is_found_before_anything_goes_out(shop: Co
     shop.ok("mask", "check", "latest")
 
 
+def test_keys_that_take_no_nulls_are_looked_at(shop: CommandLine) -> None:
+    more = (
+        ("FK CONSTRAINT", "orders full", "orders", "FOREIGN KEY (email, person) REFERENCES"
+         " public.people(email, id) MATCH FULL"),
+        ("CONSTRAINT", "people born", "people", "UNIQUE NULLS NOT DISTINCT (born)"),
+    )  # fmt: skip
+    text = "".join(
+        DEFINED.format(name=name, type=kind, text=f"ALTER TABLE ONLY public.{table}\n"
+                       f"    ADD CONSTRAINT {name.partition(' ')[2]} {words};")
+        for kind, name, table, words in more
+    )  # fmt: skip
+    (shop.work / "dump.sql").write_text(dump().replace(END, text + END))
+    shop.ok("commit", "-m", "second", "--file", "dump.sql", "--database", "shop")
+    write(shop, {"born": '"null"'}, {"person": '"null"'})
+    found = shop("mask", "check", "latest")
+    assert found.code == 4
+    assert "the unique key born of public.people would not stay unique" in found.err
+    assert "the foreign key full of public.orders would not hold: only person" in found.err
+    write(shop, {"born": '"keep"'}, {"person": '"null"', "email": '"null"'})
+    shop.ok("mask", "check", "latest")
+
+
 def test_a_file_that_cannot_be_understood_says_where(shop: CommandLine) -> None:
     for text, message in (
         ("x = ", "masks.toml is not valid TOML"),

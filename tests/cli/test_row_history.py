@@ -187,7 +187,7 @@ def test_another_table_of_the_same_name_and_keys_in_another_case(
     snap.ok("init")
     database.psql(
         "CREATE EXTENSION citext; CREATE TABLE t (id int PRIMARY KEY, v text);"
-        " CREATE TABLE c (v text, k citext PRIMARY KEY);"
+        " CREATE TABLE c (v text, k citext PRIMARY KEY); CREATE TABLE absent (id int PRIMARY KEY);"
         " INSERT INTO t VALUES (5, 'old'); INSERT INTO c VALUES ('1', 'Zoë@x'), ('2', 'other')"
     )
     _commit_with_a_copy(snap, "one")
@@ -206,6 +206,17 @@ def test_another_table_of_the_same_name_and_keys_in_another_case(
     for key in ("Zoë@x", "zoë@X"):
         found = snap.ok("log", "--table", "c", "--row", key, "--json").json
         assert [event["kind"] for event in found["events"]] == ["changed", "first"]
+
+    snap.ok("commit", "-m", "part", "--exclude-table-data", "absent")
+    snap.ok("export", "latest", "part.sql")
+    snap.ok("commit", "-m", "part", "--file", "part.sql", "--database", "part")
+    unknown = snap.ok("log", "--table", "absent", "--row", "1", "--database", "part").err
+    assert "it is not known which rows 1 of 1 snapshot has; " in unknown
+    assert "it is not known whether there was a row 1 of public.absent" in unknown
+    failed = snap("blame", "absent", "1", "--database", "part")
+    assert (failed.code, "it is not known whether there is a row 1" in failed.err) == (20, True), (
+        failed
+    )
 
 
 def _commit_with_a_copy(snap: CommandLine, name: str) -> None:

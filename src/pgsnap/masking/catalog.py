@@ -25,10 +25,13 @@ _UNIQUE = re.compile(
     rf"\bADD CONSTRAINT ({_WORD}) (?:PRIMARY KEY|UNIQUE(?: NULLS NOT DISTINCT)?) {_LIST}"
 )
 _UNIQUE_INDEX = re.compile(
-    rf"^CREATE UNIQUE INDEX ({_WORD}) ON (?:ONLY )?\S.*? USING \w+ {_LIST}", re.M
+    rf"^CREATE UNIQUE INDEX ({_WORD}) ON (?:ONLY )?\S.*? USING \w+ {_LIST}"
+    r"(?: INCLUDE \(.*?\))?(?: NULLS NOT DISTINCT)?",
+    re.M,
 )
 _FOREIGN = re.compile(
     rf"\bADD CONSTRAINT ({_WORD}) FOREIGN KEY {_LIST} REFERENCES ({_WORD}\.{_WORD}){_LIST}"
+    r"(?: MATCH FULL)?"
 )
 _NAMES = re.compile(_WORD)
 _INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
@@ -92,6 +95,7 @@ class UniqueKey:
     table: TableName
     name: str
     columns: tuple[str, ...]
+    nulls_are_equal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class ForeignKey:
     columns: tuple[str, ...]
     referred: TableName
     referred_columns: tuple[str, ...]
+    is_full: bool = False
+    """With MATCH FULL: all of the columns are NULL, or none."""
 
 
 @dataclass(slots=True)
@@ -202,16 +208,23 @@ class Catalog:
         table = entry.table
         if entry.type == "CONSTRAINT" and (match := _UNIQUE.search(entry.text)) is not None:
             columns = _columns(match[2])
-            self.unique.append(UniqueKey(table, _unquoted(match[1]), columns))
+            is_equal = " NULLS NOT DISTINCT" in match[0]
+            self.unique.append(UniqueKey(table, _unquoted(match[1]), columns, is_equal))
             if " PRIMARY KEY (" in match[0]:
                 self.primary[table] = columns
         elif entry.type == "INDEX" and (match := _UNIQUE_INDEX.search(entry.text)) is not None:
-            self.unique.append(UniqueKey(table, _unquoted(match[1]), _columns(match[2])))
+            is_equal = " NULLS NOT DISTINCT" in match[0]
+            self.unique.append(UniqueKey(table, _unquoted(match[1]), _columns(match[2]), is_equal))
         elif entry.type == "FK CONSTRAINT" and (match := _FOREIGN.search(entry.text)) is not None:
             (referred,) = qualified_names(match[3])[:1]
             self.foreign.append(
                 ForeignKey(
-                    table, _unquoted(match[1]), _columns(match[2]), referred, _columns(match[4])
+                    table,
+                    _unquoted(match[1]),
+                    _columns(match[2]),
+                    referred,
+                    _columns(match[4]),
+                    is_full=match[0].endswith(" MATCH FULL"),
                 )
             )
         elif entry.type == "CHECK CONSTRAINT":

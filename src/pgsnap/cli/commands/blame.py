@@ -52,5 +52,7 @@ def run(
     invocation = Invocation.of(ctx)
     with history_of(invocation, WantedRow(table, row, key, revision)) as found:
         version, columns = blame(found.history, found.events)
+    if found.history.gaps:
+        invocation.console.warn(f"warning: {found.history.gaps}")
     fields = blame_fields(found.history, version, columns, found.tags)
     invocation.console.emit(fields, blame_lines(version, columns, found.tags))

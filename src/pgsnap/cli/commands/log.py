@@ -185,6 +185,8 @@ def _row(invocation: Invocation, wanted: WantedRow, limit: int | None) -> None:
     lines = history_lines(found.history, events, found.tags, now=invocation.now, colour=colour)
     if found.history.ends:
         console.tell(found.history.ends)
+    if found.history.gaps:
+        console.warn(f"warning: {found.history.gaps}")
     console.tell(summary(found.history, len(events), is_cut=is_cut))
     fields = history_fields(found.history, events, found.tags, is_cut=is_cut)
     console.emit(fields, lines, paged=True)

@@ -63,7 +63,7 @@ class Event:
 class RowData:
     """The history of the row of *table* with *key*, newest first. *expression* says in SQL which
     row it is. *looked_at* snapshots were looked through; *older* is from where the search goes on,
-    None if it came to its end, which *ends* explains."""
+    None if it came to its end, which *ends* explains; *gaps* says of which nothing is known."""
 
     label: str
     table: TableName
@@ -78,6 +78,7 @@ class RowData:
     looked_at: int
     older: SnapshotId | None
     ends: str
+    gaps: str
 
 
 def page(asked: Asked) -> Page:
@@ -126,9 +127,10 @@ def row_page(
         present=tuple(_all_of(history.present[0])) if len(history.present) == 1 else (),
         is_present=bool(history.present),
         is_first=start is None,
-        looked_at=history.snapshots,
+        looked_at=history.known,
         older=older,
         ends=history.ends,
+        gaps=history.gaps,
     )
     title = f"{qualified(table)} {history.key.shown}"
     return Page("row.html", title, data, "databases")

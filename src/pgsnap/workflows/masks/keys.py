@@ -55,7 +55,10 @@ def _check_unique(masking: Masking, key: UniqueKey, rows: int) -> Findings:
     names = []
     for name in key.columns:
         rule, column = rules.get(name, KEEP), masking.column(key.table, name)
-        if (bits := _bits(rule, column)) is not None and rows * rows >> bits:
+        bits = _bits(rule, column)
+        if key.nulls_are_equal and rule.kind is Kind.NULL:
+            bits = 0
+        if bits is not None and rows * rows >> bits:
             names.append(name)
     if len(names) == len(key.columns):
         return Findings((_not_unique(where, names, rows),))
@@ -96,7 +99,15 @@ def _check_foreign(masking: Masking, key: ForeignKey) -> Findings:
     rules = masking.rules(key.table)
     if rules is None or masking.is_without_rows(key.table):
         return Findings()
-    if any(rules.get(name, KEEP).kind is Kind.NULL for name in key.columns):
+    nulls = [name for name in key.columns if rules.get(name, KEEP).kind is Kind.NULL]
+    if key.is_full and 0 < len(nulls) < len(key.columns):
+        problem = Problem(
+            f"{where} would not hold: only {', '.join(nulls)} becomes NULL",
+            detail="With MATCH FULL all of its columns are NULL, or none.",
+            hint='Write "null" for all of them, or for none.',
+        )
+        return Findings((problem,))
+    if nulls:
         # A key with a NULL refers to nothing.
         return Findings()
     if masking.is_without_rows(key.referred):

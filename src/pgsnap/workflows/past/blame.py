@@ -89,10 +89,17 @@ def _attribute(blamed: _Blamed, event: RowEvent) -> None:
 
 def _gone(history: RowHistory, last: RowEvent | None) -> UnknownRevision:
     where = f"{shown(history.table)} has no row {history.key.shown}"
+    if not history.known:
+        return UnknownRevision(
+            f"it is not known whether there is a row {history.key.shown} of {shown(history.table)}",
+            detail=f"{history.gaps[:1].upper()}{history.gaps[1:]}.",
+            hint="Look for damage: snap verify --data",
+        )
     if last is None:
         return UnknownRevision(
             where,
-            detail=f"None of {plural(history.snapshots, 'snapshot')} has such a row.",
+            detail=f"None of {plural(history.known, 'snapshot')} has such a row."
+            + (f" But {history.gaps}." if history.unknown else ""),
             hint="Keys are written as PostgreSQL prints them; several columns as a=1,b=2.",
         )
     return UnknownRevision(

@@ -18,7 +18,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.rows.assembled import Field, same_field
-from pgsnap.words import did_you_mean
+from pgsnap.words import did_you_mean, plural
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.past.following import Trail, View
 from pgsnap.workflows.past.presence import Hit, Presence, Rows, key_tests
@@ -109,6 +109,23 @@ class RowHistory:
     """Snapshots of which it is not known which rows they have, each with the reason."""
     present: tuple[RowVersion, ...] = ()
     """The rows in the newest snapshot of which it is known."""
+
+    @property
+    def known(self) -> int:
+        """Of how many snapshots it is known which rows they have."""
+        return self.snapshots - len(self.unknown)
+
+    @property
+    def gaps(self) -> str:
+        """What is not known, "" if nothing."""
+        if not self.unknown:
+            return ""
+        one, reason = self.unknown[0]
+        verb = "has" if self.snapshots == 1 else "have"
+        return (
+            f"it is not known which rows {len(self.unknown)} of"
+            f" {plural(self.snapshots, 'snapshot')} {verb}; {one.hex()[:12]}: {reason}"
+        )
 
 
 def snapshots_until(

@@ -210,7 +210,9 @@ def summary(history: RowHistory, count: int, *, is_cut: bool) -> str:
     read = f"{render.size(history.read_bytes)} of rows read"
     if is_cut:
         return f"{row}: the newest {render.plural(count, 'event')}; {read}"
-    snapshots = render.plural(history.snapshots, "snapshot")
+    snapshots = render.plural(history.known, "snapshot")
+    if not history.known:
+        return f"it is not known whether there was a {row}; {read}"
     if not count and not history.present:
         return f"none of {snapshots} has a {row}; {read}"
     return f"{row}: {render.plural(count, 'event')} in {snapshots}; {read}"
