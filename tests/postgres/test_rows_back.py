@@ -94,6 +94,29 @@ def test_rows_of_very_many_columns_are_shown_and_go_back(
     assert database.psql("SELECT sum(c5 + c850) FROM t") == "4"
 
 
+def test_values_of_a_composite_type_that_was_altered_do_not_go_back(
+    repo: Repository, database: Database
+) -> None:
+    database.psql(
+        'CREATE SCHEMA x; CREATE TYPE x."A b" AS (v varchar(5), n numeric(5,2), "Q q" int[]);'
+        ' CREATE TYPE pair AS (one int, two int, more x."A b"[]);'
+        " CREATE DOMAIN pairs AS pair[];"
+        " CREATE TABLE t (id int PRIMARY KEY, p pairs);"
+        " INSERT INTO t VALUES (1, ARRAY[ROW(1, 2, NULL)::pair])"
+    )
+    server = server_of(database)
+    snapshot = record(repo, server)
+    database.psql("UPDATE t SET p = NULL")
+    plan = plan_of(repo, snapshot, server, "true")
+    assert (plan.changed, reasons(plan)) == (1, "")
+    database.psql(
+        "ALTER TYPE pair RENAME ATTRIBUTE one TO c; ALTER TYPE pair RENAME ATTRIBUTE two TO one;"
+        " ALTER TYPE pair RENAME ATTRIBUTE c TO two"
+    )
+    refused = reasons(plan_of(repo, snapshot, server, "true"))
+    assert "the type public.pair does not have the attributes" in refused
+
+
 def test_what_was_written_since_it_was_shown_is_noticed_and_nothing_is_locked_meanwhile(
     repo: Repository, database: Database
 ) -> None:

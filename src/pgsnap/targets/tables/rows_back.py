@@ -20,6 +20,22 @@ SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerate
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+_COMPOSITES = """
+WITH RECURSIVE used (type) AS (
+    SELECT a.atttypid FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = {oid} AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT v.type FROM used u JOIN pg_catalog.pg_type t ON t.oid = u.type
+    LEFT JOIN pg_catalog.pg_attribute a
+        ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped,
+    LATERAL (VALUES (t.typelem), (t.typbasetype), (a.atttypid)) v (type) WHERE v.type <> 0)
+SELECT n.nspname, t.typname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM used u JOIN pg_catalog.pg_type t ON t.oid = u.type
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+JOIN pg_catalog.pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY t.oid, a.attnum
+"""
 _TRIGGERS = """
 SELECT DISTINCT t.tgname FROM pg_catalog.pg_trigger t
 WHERE t.tgrelid IN (SELECT {oid} UNION SELECT p.relid::pg_catalog.oid
@@ -82,6 +98,15 @@ def read_columns(session: Session, oid: int) -> tuple[Column, ...]:
         Column(name or "", sql or "", is_generated=bool(generated))
         for name, sql, generated in session.query(_COLUMNS.format(oid=number(oid)))
     )
+
+
+def read_composites(session: Session, oid: int) -> dict[TableName, list[tuple[str, str]]]:
+    """Return the composite types that values of a live table are made of, each with the names and
+    types of its attributes. Raises QueryFailed."""
+    found: dict[TableName, list[tuple[str, str]]] = {}
+    for schema, name, attribute, kind in session.query(_COMPOSITES.format(oid=number(oid))):
+        found.setdefault((schema or "", name or ""), []).append((attribute or "", kind or ""))
+    return found
 
 
 def acting_triggers(session: Session, oid: int, writes: Collection[str]) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from pgsnap.dump.definitions.table_columns import columns_in
 from pgsnap.dump.definitions.table_parts import Definitions, TableName, quoted, table_parts
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SnapshotId, quote_ident
@@ -123,6 +124,28 @@ def check_columns(
             detail="The same text could mean another value.",
             hint=hint,
         )
+
+
+def check_composites(
+    snapshot_id: SnapshotId,
+    definitions: Definitions,
+    live: Mapping[TableName, list[tuple[str, str]]],
+) -> Iterator[Problem]:
+    """Yield the composite types whose attributes are not those of the snapshot: a value's text has
+    no names, only their order."""
+    for entry in definitions.pre:
+        name = entry.schema, entry.name
+        if entry.type != "TYPE" or name not in live:
+            continue
+        members = entry.text.partition(" AS ")[2]
+        was = [(one.name, one.type) for one in columns_in(f"CREATE TABLE {members}")]
+        if was != live[name]:
+            yield Problem(
+                f"the type {shown(name)} does not have the attributes that it has in the snapshot",
+                detail="Values could get into others of them.",
+                hint="Give it these attributes, in this order: "
+                + ", ".join(f"{attribute} {kind}" for attribute, kind in was),
+            )
 
 
 def _is_of_type(definition: str, column: Column) -> bool:

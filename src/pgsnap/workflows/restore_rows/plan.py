@@ -43,6 +43,7 @@ from pgsnap.targets.tables.rows_back import (
     differing_columns,
     make_temporary,
     read_columns,
+    read_composites,
     show_changes,
 )
 from pgsnap.words import number
@@ -56,6 +57,7 @@ from pgsnap.workflows.restore_rows.checks import (
     beside,
     check_acting,
     check_columns,
+    check_composites,
     check_key,
     check_referrers,
     check_table,
@@ -190,6 +192,7 @@ class _Planning:
         there = read_columns(self._session, live.oid)
         problems = [
             *check_columns(rev, definitions, self._name, columns, there),
+            *check_composites(rev, definitions, read_composites(self._session, live.oid)),
             *check_key(rev, self._name, columns, (column for column, _ in key)),
         ]
         new = [c.name for c in there if c.name not in columns and not c.is_generated]
