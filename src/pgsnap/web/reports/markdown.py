@@ -316,3 +316,6 @@ def _row(page: RowData) -> Iterator[str]:
         rows.append((code(short_id(event.snapshot_id)), time, message, kind, "<br>".join(found)))
     yield from table(("Snapshot", "Taken", "Message", "What", "Values"), rows)
     yield f"{plural(page.looked_at, 'snapshot')} looked through."
+    if page.gaps:
+        yield ""
+        yield f"Not known: {code(page.gaps)}"
