@@ -79,8 +79,14 @@ class Browser:
             ".find(one => one.textContent.includes(arguments[1]));"
             "if (found) { found.scrollIntoView({block: 'center'}); } return found"
         )
-        found = self.until(lambda: self.run(script, selector, words), f"{selector} {words}")
-        found.click()
+
+        def clicked() -> bool:
+            found = self.run(script, selector, words)
+            if found:
+                found.click()
+            return bool(found)
+
+        self.until(clicked, f"{selector} {words}")
 
     def keys(self, *keys: str) -> None:
         """Press keys, wherever the focus is."""
@@ -95,9 +101,13 @@ class Browser:
         """Type into a field, in place of what stands there."""
         from selenium.webdriver.common.by import By
 
-        field = self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), selector)
-        field.clear()
-        field.send_keys(words)
+        def typed() -> bool:
+            field = self.driver.find_element(By.CSS_SELECTOR, selector)
+            field.clear()
+            field.send_keys(words)
+            return True
+
+        self.until(typed, selector)
 
     def at(self) -> str:
         """Return the path and query of the page."""

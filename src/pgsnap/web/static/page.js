@@ -76,8 +76,13 @@
     const data = lines.filter((line) => line.startsWith("data: "))
       .map((line) => line.slice(6)).join("\n");
     if (name === "job") {
-      place.innerHTML = data;
-      htmx.process(place);
+      // The first event has what the page was made with: what is typed already stays.
+      const fresh = document.createElement("template");
+      fresh.innerHTML = data;
+      if (fresh.innerHTML.trim() !== place.innerHTML.trim()) {
+        place.innerHTML = data;
+        htmx.process(place);
+      }
       const answer = place.querySelector("#answer");
       if (answer && answer.tagName === "INPUT") answer.focus();
     } else if (name === "progress") {
