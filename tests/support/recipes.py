@@ -87,7 +87,7 @@ def alembic(folder: Path, number: int, statements: tuple[str, ...]) -> None:
     versions.mkdir(parents=True, exist_ok=True)
     (folder / "alembic.ini").write_text("[alembic]\nscript_location = migrations\n")
     (folder / "migrations" / "env.py").write_text(_ALEMBIC_ENV)
-    done = len(list(versions.iterdir()))
+    done = len(list(versions.glob("*.py")))
     for at, statement in enumerate(statements, done + 1):
         text = _ALEMBIC_MIGRATION.format(
             revision=str(at), before=str(at - 1) if at > 1 else None, statement=statement
