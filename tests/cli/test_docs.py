@@ -37,7 +37,7 @@ def option_names(found: click.Command, *, of_all: bool) -> set[str]:
 
 def test_every_command_is_documented_and_every_documented_command_exists() -> None:
     text = documentation.section("Commands")
-    assert sorted(re.findall(r"^### snap (.+)$", text, re.MULTILINE)) == sorted(COMMANDS)
+    assert re.findall(r"^### snap (.+)$", text, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
