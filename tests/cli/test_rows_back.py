@@ -100,6 +100,11 @@ def test_chosen_rows_go_back_and_undo_puts_back_what_was_there(
     told = shop.ok("undo", "--yes")
     assert "the undo of 1 row of public.orders" in " ".join(told.err.split())
     assert database.psql(ORDERS) == before
+    # The newest snapshot is now what the undo recorded first.
+    latest = shop.ok("restore", "latest", "--table", "orders", "--row", "900", "--dry-run")
+    assert f"the newest other one is {shop.ok('show', 'one', '--json').json['id'][:12]}" in (
+        " ".join(latest.err.split())
+    )
 
 
 def test_an_undo_deletes_what_was_added_and_adds_what_was_deleted(

@@ -139,6 +139,8 @@ def restore_chosen(
                 invocation, repo, choices.revision, from_server=options.from_server
             )
             check_of_server(repo, snapshot_id, options.from_server)
+            if choices.revision == "latest" and options.from_server is None:
+                _tell_if_safety(invocation, repo, snapshot_id)
             if choices.changed_only:
                 run.restore_changed(repo, snapshot_id)
             elif choices.rows.are_named:
@@ -150,6 +152,17 @@ def restore_chosen(
             else:
                 run.restore_all(repo, snapshot_id)
         run.services.outcome.check()
+
+
+def _tell_if_safety(invocation: Invocation, repo: Repository, latest: SnapshotId) -> None:
+    """Tell that *latest* is what a restore or undo recorded of what it replaced: after a restore of
+    some rows, say, it does not have them."""
+    regular = resolve(invocation, repo, None)
+    if regular != latest:
+        invocation.console.tell(
+            "latest is the safety snapshot of a restore or undo; the newest other one is"
+            f" {regular.hex()[:12]}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
