@@ -131,6 +131,8 @@ _SSL_WORDS = {
     **dict.fromkeys(("false", "0", "off", "no"), "disable"),
     **{mode: mode for mode in _SSL_MODES},
 }
+# As _plain spells them.
+_PASSWORDS = ("password", "sslpassword")
 _NAME = re.compile(r"[A-Za-z_][\w.\[\]-]{0,62}", re.ASCII)
 
 
@@ -228,6 +230,10 @@ class _Parameters:
     def _has_weak_factory(self) -> bool:
         return self._given.get("sslfactory", "").endswith("NonValidatingFactory")
 
+    def _is_behind_password(self, name: str) -> bool:
+        names = list(self._given)
+        return any(each in _PASSWORDS for each in names[: names.index(_plain(name))])
+
     def _take_encryption(self, plain: str, value: str) -> None:
         mode = self._given.get("sslmode", "").lower()
         value = value.lower()
@@ -270,6 +276,14 @@ class _Parameters:
 
         known = {option.keyword.decode() for option in Conninfo.get_defaults()}
         if name not in known and _NAME.fullmatch(name):
+            if self._is_behind_password(name):
+                raise UsageError(
+                    "the DSN holds a parameter that libpq does not know",
+                    detail="It stands behind the password and may be a part of it, so it is not"
+                    " repeated here.",
+                    hint="Percent-encode what is special in the password (%26 for &), or take the"
+                    " parameter out.",
+                )
             raise UsageError(
                 f'the DSN holds a parameter that libpq does not know: "{name}"',
                 hint="Take it out of the DSN that snap is given, in --dsn or snap.toml, if only"

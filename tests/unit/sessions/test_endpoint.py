@@ -201,6 +201,17 @@ def test_no_password_is_shown_whatever_is_special_in_it(data: st.DataObject) -> 
     assert "Zq7Xw" not in shown
 
 
+@pytest.mark.parametrize("password", ["a&Zq7Xw", "&Zq7Xw=", "a&x&Zq7Xw=1"])
+@pytest.mark.parametrize("name", ["password", "sslpassword"])
+def test_what_may_be_a_part_of_a_password_is_not_named(name: str, password: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Endpoint.parse(f"postgresql://h/d?user=u&{name}={password}", {})
+    assert "Zq7Xw" not in f"{caught.value.message}{caught.value.detail}{caught.value.hint}"
+    assert "%26 for &" in caught.value.hint
+    with pytest.raises(UsageError, match='"unknown"'):
+        Endpoint.parse("postgresql://h/d?unknown=1&password=x", {})
+
+
 def test_a_port_or_a_name_of_the_environment_that_is_none_is_refused() -> None:
     with pytest.raises(UsageError, match="port in the environment") as caught:
         Endpoint.parse(None, {"PGPORT": "hunter2"})
