@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ import psycopg
 import pytest
 
 from pgsnap.cluster.cluster import Cluster
-from pgsnap.errors import SnapError
+from pgsnap.errors import ConnectionFailed, SnapError
 from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.sessions.server import Server
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.restore.restore import restore
 from pgsnap.workflows.restore_tables.restore import restore_tables
@@ -86,6 +89,28 @@ def test_a_role_with_too_few_connections_is_told_in_the_plan(
     database.psql(f"ALTER ROLE {role} CONNECTION LIMIT 2")
     undo(repo, plan_undo(repo, server, LABEL), server)
     assert databases_like(database, f"{database.name}\\_\\_snap\\_0%") == []
+
+
+@pytest.mark.parametrize("failing", [" swap", ""])
+def test_a_session_of_the_swap_is_asked_for_again(
+    repo: Repository, database: Database, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    """What the restore closed just before still counts until its process has ended."""
+    server = server_of(database)
+    database.psql("CREATE TABLE t AS SELECT 1 AS a")
+    plan = plan_restore(repo, commit_database(repo, server), server, RestoreOptions())
+    real, refused = Server.connect, []
+
+    def connect(self: Server, name: str | None = None, application_name: str = "snap") -> Session:
+        in_swap = any(frame.function == "_attempt" for frame in inspect.stack(0))
+        if in_swap and application_name.endswith(failing) and len(refused) < 3:
+            refused.append(application_name)
+            raise ConnectionFailed("too many connections")
+        return real(self, name, application_name)
+
+    monkeypatch.setattr(Server, "connect", connect)
+    assert restore(repo, plan, server, safety=None).rows == 1
+    assert len(refused) == 3
 
 
 def test_a_drill_works_with_as_many_connections_as_its_plan_asks_for(

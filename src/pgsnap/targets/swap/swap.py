@@ -28,6 +28,9 @@ SWAP_TIMEOUT_SECONDS = 60.0
 # How long one attempt may wait for the lock on the database, since logins queue behind it.
 _LOCK_TIMEOUT_MS = 5000
 _TERMINATE_EVERY_SECONDS = 0.02
+# How long a session of the swap is asked for, and how often.
+_CONNECT_SECONDS = 5.0
+_CONNECT_AGAIN_SECONDS = 0.1
 # How long the message may take to end after it was cancelled.
 _CANCEL_SECONDS = 10.0
 _BACKOFF_SECONDS = (0.1, 0.3, 1.0, 2.0)
@@ -154,6 +157,19 @@ def swap_message(renames: Sequence[Rename], statements: Sequence[str]) -> str:
     return "; ".join(parts)
 
 
+def _connect(server: Server, database: str, name: str) -> Session:
+    """Connect, for a few seconds again and again: sessions that this restore has closed count
+    against the limit of a role or database until their processes at the server have ended."""
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            return server.connect(database, name)
+        except ConnectionFailed:
+            if time.monotonic() > deadline:
+                raise
+            interrupts.sleep(_CONNECT_AGAIN_SECONDS)
+
+
 def _attempt(
     server: Server, renames: Sequence[Rename], message: str, token: str, progress: Progress
 ) -> float:
@@ -162,8 +178,8 @@ def _attempt(
     name = f"{application_name(token)} swap"
     maintenance = server.maintenance_database()
     with (
-        server.connect(maintenance, name) as session,
-        server.connect(maintenance, application_name(token)) as ender,
+        _connect(server, maintenance, name) as session,
+        _connect(server, maintenance, application_name(token)) as ender,
     ):
         job = _SwapJob(session, message)
         with interrupts.uncut():
