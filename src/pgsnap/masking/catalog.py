@@ -12,6 +12,7 @@ from itertools import pairwise
 from pgsnap.dump.definitions.ddl import DdlEntry
 from pgsnap.dump.definitions.statements import Kind as TokenKind
 from pgsnap.dump.definitions.statements import Token, statements
+from pgsnap.dump.definitions.table_columns import listed_items
 from pgsnap.dump.definitions.table_parts import (
     Definitions,
     TableName,
@@ -166,7 +167,7 @@ class Catalog:
         columns = self.tables.setdefault(table, {})
         if _TYPED.match(entry.text) is not None:
             self.typed.add(table)
-        for item in _items(entry.text):
+        for item in listed_items(entry.text):
             words = [token for token in item if token.kind is not TokenKind.SPACE]
             if not words:
                 continue
@@ -235,27 +236,6 @@ class Catalog:
                 if token.kind is not TokenKind.SPACE
             ]
             self._take_check(table, words)
-
-
-def _items(text: str) -> Iterator[list[Token]]:
-    """Yield the tokens of each item between the outer parentheses of a CREATE TABLE."""
-    depth, item = 0, list[Token]()
-    for tokens in statements(text):
-        for token in tokens:
-            opens = token.kind is TokenKind.OTHER and token.text in "(["
-            closes = token.kind is TokenKind.OTHER and token.text in ")]"
-            depth -= closes
-            if closes and not depth:
-                yield item
-                return
-            if depth == 1 and token == (TokenKind.OTHER, ","):
-                yield item
-                item = []
-            elif depth:
-                item.append(token)
-            depth += opens
-            # A typed table has no list, or its list follows words that name no column.
-        return
 
 
 def _column(

@@ -30,7 +30,7 @@ def columns_in(text: str) -> tuple[ColumnDefinition, ...]:
     """Return the columns that the entry of a table lists, in its order. Tables of a type, and those
     that inherit, list not all of theirs."""
     found = []
-    for part in _parts(list(chain.from_iterable(statements(text)))):
+    for part in listed_items(text):
         words = [token for token in part if token.kind is not Kind.SPACE]
         if not words or words[0].kind not in (Kind.WORD, Kind.NAME):
             continue
@@ -41,12 +41,13 @@ def columns_in(text: str) -> tuple[ColumnDefinition, ...]:
     return tuple(found)
 
 
-def _parts(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Yield what stands between the commas in the first parentheses of CREATE TABLE."""
+def listed_items(text: str) -> Iterator[list[Token]]:
+    """Yield what stands between the commas in the first parentheses of CREATE TABLE: columns,
+    constraints, and nothing where there are none."""
     depth = 0
     part: list[Token] = []
     is_table = False
-    for token in tokens:
+    for token in chain.from_iterable(statements(text)):
         if not depth and token.kind is Kind.WORD and token.text.upper() == "TABLE":
             is_table = True
         if token.kind is Kind.OTHER and token.text in "([":
