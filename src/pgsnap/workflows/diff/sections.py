@@ -20,7 +20,8 @@ BEFORE, AFTER = 0, 1
 # Chunks that one row may span: PostgreSQL's rows are limited to 1 GiB, their text to 2 GiB.
 _CHUNKS_OF_A_ROW = 2 * 1024**3 // CHUNK_BYTES_MIN
 
-_Marks: TypeAlias = "Iterator[tuple[Step, ChunkId | None, int]]"
+_Marks: TypeAlias = "Iterator[tuple[tuple[Step, bool], ChunkId | None, int]]"
+"""Each step and whether its chunk is common, with what is read of it."""
 
 
 class RowSink(Protocol):
@@ -78,9 +79,8 @@ class SectionPair:
         self._forced = forced
         self._until = until
         self.passing: Placed | None = None
-        # The chunker restarts at the end of a segment, so its rule below does not hold there.
-        is_whole = all(section is None or len(section.segments) == 1 for section in (before, after))
-        self._chunk_bytes_max = chunks.config.chunker.max_bytes if is_whole else 0
+        # The common chunk that was passed last, if it was read.
+        self._last = b""
         self.read_bytes = 0
 
     def compare(self) -> None:
@@ -90,33 +90,44 @@ class SectionPair:
         in_difference = False
         found = steps(chunks_of(self._reader, before), chunks_of(self._reader, after))
         with closing(self._reader.read_ahead(self._wanted(found), exact=True)) as parts:
-            for step, data in parts:
-                if data:
+            for (step, is_common), data in parts:
+                if not is_common:
                     if not in_difference:
-                        self._begin(passed, data)
+                        self._begin(passed)
                         passed.clear()
                         in_difference = True
                     self._feed(step, data)
                 elif in_difference and (any(map(self._rows.is_in_row, (BEFORE, AFTER)))):
-                    self._feed(step, self._read(step))
+                    self._feed(step, data or self._read(step))
                 else:
                     in_difference = False
                     passed.append(step)
+                    self._last = data
                 if self._until():
                     return
 
     def _wanted(self, found: Iterator[Step]) -> _Marks:
+        """Yield what is read: the chunks that differ, and the common one before them."""
+        last: Step | None = None
         for step in found if self._only is None else self._of_one(found, self._only):
             before, after = step.before, step.after
             if before is not None and after is not None:
                 if self._bounds(BEFORE, before) == self._bounds(AFTER, after):
-                    yield step, None, 0
+                    if last is not None:
+                        yield (last, True), None, 0
+                    last = step
                     continue
                 # The same bytes are rows on one side only: never in pg_dump's text.
-                yield _wanted(Step(before, None), before)
-                yield _wanted(Step(None, after), after)
-            elif (placed := before or after) is not None:
-                yield _wanted(step, placed)
+                differing = [Step(before, None), Step(None, after)]
+            else:
+                differing = [step]
+            if last is not None:
+                yield _wanted(last, is_common=True)
+                last = None
+            for one in differing:
+                yield _wanted(one, is_common=False)
+        if last is not None:
+            yield (last, True), None, 0
 
     def _of_one(self, found: Iterator[Step], side: int) -> Iterator[Step]:
         """Yield the steps of one side. A common chunk that has another one before it than on the
@@ -140,22 +151,18 @@ class SectionPair:
         assert section is not None
         return _row_bounds(section, placed.offset, placed.entry.plain_bytes)
 
-    def _begin(self, passed: deque[Step], data: bytes) -> None:
-        """Feed the chunks of both sides that hold the beginning of the row that *data*
-        continues."""
+    def _begin(self, passed: deque[Step]) -> None:
+        """Feed the chunks of both sides that hold the beginning of the row that a difference
+        begins in.
+
+        Only a chunk's own end says whether it is cut inside a row: such a cut may be an earlier
+        version's, kept where the row is short by now.
+        """
         begun: list[tuple[Step, bytes]] = []
-        while passed:
-            step = passed[-1]
-            assert step.before is not None
-            end = data.find(b"\n") + 1
-            # The chunker cuts inside a row only if no row ends between its minimum and its maximum
-            # size, so a row end within that distance proves that it cut at an earlier one.
-            if end and step.before.entry.plain_bytes + end <= self._chunk_bytes_max:
-                break
-            data = self._read(step)
-            if data.endswith(b"\n"):
-                break
+        data = self._last
+        while passed and not (data := data or self._read(passed[-1])).endswith(b"\n"):
             begun.append((passed.pop(), data))
+            data = b""
         for step, text in reversed(begun):
             self._feed(step, text)
 
@@ -175,5 +182,7 @@ class SectionPair:
         self._progress.advance(len(data), name)
 
 
-def _wanted(step: Step, placed: Placed) -> tuple[Step, ChunkId, int]:
-    return step, placed.entry.chunk, placed.entry.plain_bytes
+def _wanted(step: Step, *, is_common: bool) -> tuple[tuple[Step, bool], ChunkId, int]:
+    placed = step.before or step.after
+    assert placed is not None
+    return (step, is_common), placed.entry.chunk, placed.entry.plain_bytes
