@@ -70,8 +70,8 @@ test-system: $(STAMP) postgresql
 	$(BIN)/python -m pgsnap.cluster.installing 17
 	SNAP_MOMENTS=100 $(PYTEST) $(TWICE) --pg-major 17 tests/postgres/test_changes_stress.py
 
-# Of these `make test` runs a part: tests/support/running/breadth.py.
-LONG_TESTS = $(shell grep -rlF support.running.breadth tests --include='test_*.py')
+# Of these `make test` runs a part (tests/support/running/breadth.py), or always the same examples.
+LONG_TESTS = $(shell grep -rlE 'support.running.breadth|hypothesis' tests --include='test_*.py')
 # The same in the numbers that take hours.
 test-long: export SNAP_LONG := 1
 test-long: export SNAP_KILLS := 1000

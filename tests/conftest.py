@@ -9,15 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pgsnap.cluster import binaries as pg_binaries
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ToolMissing
+from support.running.breadth import IS_LONG
 from support.running.commandline import CommandLine
 from support.running.seeds import SEED
 from support.running.temporary import use_temporary_folder
 from support.servers.databases import TEST_SETTINGS, Database, load_sample, new_name
+
+
+# The same examples each time; `make test-long` looks for others.
+settings.register_profile("snap", derandomize=not IS_LONG)
+settings.load_profile("snap")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -102,10 +102,10 @@ def _serve(
             lines.append(f"open, once: {url}")
         console.emit({"url": url, "socket": path, "read_only": not acts}, lines)
         console.terminal.flush()
-        # What is found now need not be found for the first page.
-        with suppress(SnapError), service.open():
-            pass
         try:
+            # What is found now need not be found for the first page.
+            with suppress(SnapError), service.open():
+                pass
             run_jobs(invocation, jobs, server.is_serving)
         except KeyboardInterrupt:
             console.tell("ended")
