@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.workflows.throw_away.needed import read_besides
 from support.documents import documentation
+from support.restoring.clients import server_of
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
 
@@ -143,6 +145,12 @@ def test_open_runs_psql_or_a_command_read_only_unless_asked(shop: CommandLine) -
     asked = 'psql -XAtc "select count(*) from orders" "$DATABASE_URL"'
     found = shop("open", "first", "--tcp", "--", "sh", "-c", asked)
     assert (found.code, found.out) == (0, "2\n"), found.err
+
+
+def test_a_plan_is_asked_for_in_a_session_that_cannot_write(database: Database) -> None:
+    with server_of(database).connect() as session:
+        read_besides(session, "SELECT 1; CREATE TABLE made ()", ())
+        assert session.query("SELECT to_regclass('made')") == [(None,)]
 
 
 def test_ctrl_c_and_kill_leave_no_server_and_no_folder(

@@ -73,6 +73,8 @@ def needed_tables(repo: Repository, snapshot: Snapshot, session: Session, sql: s
 def read_besides(session: Session, sql: str, loaded: Iterable[TableName]) -> tuple[TableName, ...]:
     """Return the tables that the server would read for *sql*, without those *loaded*, according to
     its plan. *session* is connected to the loaded database."""
+    # A second statement in *sql*, or a function that the planner calls, must change nothing.
+    session.execute("SET default_transaction_read_only = on")
     try:
         # With the search path that the database gives its sessions.
         rows = session.query(f"RESET search_path; EXPLAIN (VERBOSE, FORMAT JSON) {sql}")

@@ -193,9 +193,18 @@ def _introduce(invocation: Invocation, past: Past, *, writable: bool) -> None:
 
 
 def _psql(past: Past) -> list[str]:
-    prompt = f"%/@{render.short_id(past.loaded.snapshot_id)[:8]}%R%x%# "
+    prompt = prompt_of(past.loaded.database, render.short_id(past.loaded.snapshot_id))
     program = past.running.cluster.binaries.program("psql")
     return [program, "-v", f"PROMPT1={prompt}", "-v", f"PROMPT2={prompt}"]
+
+
+def prompt_of(database: str, short_id: str) -> str:
+    """Return psql's prompt in a snapshot's database: the name, and when it is from. psql prints
+    names as they are, so one with control characters, which must not reach the terminal, is given
+    as a text."""
+    shown = render.plain(database)
+    name = "%/" if shown == database else shown.replace("%", "%%")
+    return f"{name}@{short_id[:8]}%R%x%# "
 
 
 def _wait(console: Console, past: Past, *, writable: bool) -> None:
