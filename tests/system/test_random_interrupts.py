@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -42,6 +43,13 @@ COMMANDS = {
     "cat": ("cat", "old"),
     "check": ("check",),
     "job": ("schedule", "run", "commit"),
+    "streamed": ("commit", "-m", "again"),
+    "changed": ("restore", "old", "--changed-only", "--yes"),
+    "rows back": ("restore", "old", "--table", "orders", "--rows", "id < 9000", "--yes"),
+    "query": ("query", "old", "select sum(id) from orders"),
+    "csv": ("export", "old", "tables", "--format", "csv", "--force"),
+    "push": ("push", "offsite"),
+    "clone": ("clone", "{folder}/database/backups", "{folder}/copy"),
 }
 SERVICE = """
 [services.app]
@@ -63,6 +71,11 @@ def prepare(shop: Shop, command: str) -> None:
         shop.ok(*RESTORE)
     elif command == "import":
         shop.ok("export", "old", "made.sql.zst")
+    elif command == "streamed":
+        (shop.folder / "snap.toml").write_text('source = "stream"\n')
+    elif command == "push":
+        shop.ok("init", str(shop.folder / "offsite"))
+        shop.ok("remote", "add", "offsite", str(shop.folder / "offsite"))
 
 
 def prepare_again(shop: Shop, command: str) -> None:
@@ -77,6 +90,12 @@ def prepare_again(shop: Shop, command: str) -> None:
         # A run that was whole leaves nothing to import.
         shop.run("forget", "latest", "--database", "other")
         shop.ok("gc", "--grace", "0s")
+    elif command in ("changed", "rows back"):
+        shop.database.psql("UPDATE orders SET state = 'newer' WHERE id % 10 = 0")
+    elif command == "push":
+        shop.ok("commit", "-m", "to be pushed")
+    elif command == "clone":
+        shutil.rmtree(shop.folder / "copy", ignore_errors=True)
 
 
 def check_service_runs(shop: Shop) -> None:
@@ -91,7 +110,7 @@ def check_service_runs(shop: Shop) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_is_interrupted_ends_as_documented(shop: Shop, command: str) -> None:
     rng = random.Random(f"{SEED} {command}")
-    arguments = COMMANDS[command]
+    arguments = tuple(one.format(folder=shop.folder) for one in COMMANDS[command])
     prepare(shop, command)
     prepare_again(shop, command)
     whole = shop.timed(*arguments)
