@@ -46,7 +46,8 @@ def same_field(one: Field, other: Field) -> bool:
 
 
 class RowAssembly:
-    """Takes blocks of COPY text; gives complete rows, each with its line end, and long rows."""
+    """Takes blocks of COPY text, of at most ROW_HELD_BYTES; gives complete rows, each with its line
+    end, and long rows."""
 
     def __init__(self) -> None:
         self._begun: list[bytes] = []
@@ -60,10 +61,13 @@ class RowAssembly:
 
     def feed(self, block: bytes) -> Iterator[bytes | LongRow]:
         """Yield the rows that are complete with *block*, in order; consume all of them."""
+        if self._passing is None:
+            end = block.find(b"\n")
+            self._let_pass(len(block) if end < 0 else end)
         if self._passing is not None:
-            rest, end, block = block.partition(b"\n")
+            rest, line_end, block = block.partition(b"\n")
             self._passing.feed(rest)
-            if not end:
+            if not line_end:
                 return
             yield self._passing.finish()
             self._passing = None
@@ -78,7 +82,11 @@ class RowAssembly:
         if block:
             self._begun.append(block)
             self._begun_bytes += len(block)
-        if self._begun_bytes > ROW_HELD_BYTES:
+
+    def _let_pass(self, more_bytes: int) -> None:
+        """Hold the begun row no longer if it is too long with as many more bytes: so its length
+        decides, and not where blocks end in it, which two snapshots may differ in."""
+        if self._begun and self._begun_bytes + more_bytes > ROW_HELD_BYTES:
             self._passing = _PassingRow()
             for part in self._begun:
                 self._passing.feed(part)

@@ -135,16 +135,17 @@ class SectionPair:
         is_moved = False
         for step in found:
             placed = (step.before, step.after)[side]
-            if placed is None:
+            if None in (step.before, step.after):
                 is_moved = True
-            elif None in (step.before, step.after) or not (
-                is_moved or placed.entry.chunk in self._forced
-            ):
-                yield step
-                is_moved = False
-            else:
+                if placed is not None:
+                    yield step
+                continue
+            assert placed is not None
+            if is_moved or placed.entry.chunk in self._forced:
                 yield Step(placed, None) if side == BEFORE else Step(None, placed)
-                is_moved = False
+            else:
+                yield step
+            is_moved = False
 
     def _bounds(self, side: int, placed: Placed) -> tuple[int, int]:
         section = self._sections[side]
