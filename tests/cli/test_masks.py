@@ -266,6 +266,42 @@ def test_what_goes_out_is_masked_and_fits_together(shop: CommandLine) -> None:
     assert both.code == 2
 
 
+def test_paths_into_documents_are_masked_and_those_that_lead_nowhere_are_named(
+    shop: CommandLine,
+) -> None:
+    documents = (
+        (
+            "{}",
+            r'{"mail": "ann1@mail.test", "to": {"street": "Elm 5"}, "n": 1.50, "a\\u0062": [ ]}',
+        ),
+        ("{}", r'{"mail": null, "to": "Elm 5, Ashford"}'),
+    )
+    text = dump()
+    for old, new in documents:
+        text = text.replace(f"\t{old}\n", f"\t{new}\n", 1)
+    (shop.work / "dump.sql").write_text(text)
+    shop.ok("commit", "-m", "documents", "--file", "dump.sql", "--database", "shop")
+    paths = '"mail" = "hash", "to.street" = { fixed = "x" }, "sent[].mail" = "null"'
+    write(shop, {"doc": f"{{ json = {{ {paths} }} }}"})
+    found = shop("mask", "check", "latest")
+    assert found.code == 0
+    words = " ".join(found.err.split())
+    assert "doc of public.people: the path sent[].mail leads to nothing in any row" in words
+    assert "doc of public.people: the value of to is neither an object nor an array in 1 case" in (
+        words
+    )
+    assert "mail leads" not in words.replace("sent[].mail", "")
+    shown = shop.ok("cat", "latest", "--mask", "masks.toml").out
+    # The same text as in a column.
+    [email] = set(re.findall(r"^7\t\S+\t([0-9a-f]{32})$", shown, re.M))
+    street = '"to": {"street": "x"}, "n": 1.50, "a\\\\u0062": [ ]}'
+    assert f'\t{{"mail": "{email}", {street}\n' in shown
+    assert '\t{"mail": null, "to": "Elm 5, Ashford"}\n' in shown
+    write(shop, {"email": '{ json = { "a" = "null" } }'})
+    wrong = shop("mask", "check", "latest")
+    assert (wrong.code, "email of public.people is of the type text" in wrong.err) == (4, True)
+
+
 def test_a_first_file_fits_what_it_was_made_for(shop: CommandLine) -> None:
     made = shop.ok("mask", "init", "latest", "first.toml", "--json").json
     checked = shop.ok("mask", "check", "latest", "first.toml", "--json").json

@@ -19,17 +19,23 @@ SOURCE = """
 CREATE SCHEMA m;
 CREATE TYPE m.pair AS (a text, b text);
 CREATE DOMAIN m.line AS text NOT NULL;
+CREATE DOMAIN m.papers AS json;
 CREATE TABLE m.people (
   id int PRIMARY KEY, big bigint UNIQUE, uid uuid UNIQUE, email text UNIQUE NOT NULL,
   name varchar(40), code char(24) UNIQUE, ci extensions.citext UNIQUE, born date,
   seen timestamptz, low text GENERATED ALWAYS AS (lower(email)) STORED, j jsonb, js json,
-  b bytea, arr text[], p m.pair, h extensions.hstore, ts tsvector, nm name, dom m.line, free text,
+  d jsonb, dl m.papers, b bytea, arr text[], p m.pair, h extensions.hstore, ts tsvector, nm name, dom m.line, free text,
   CHECK (length(email) > 3));
 ALTER TABLE m.people ALTER free SET STORAGE EXTERNAL;
-INSERT INTO m.people (id, big, uid, email, name, code, ci, born, seen, j, js, b, arr, p, h, ts, nm,
-    dom, free)
+INSERT INTO m.people (id, big, uid, email, name, code, ci, born, seen, j, js, d, dl, b, arr, p,
+    h, ts, nm, dom, free)
   SELECT n, 6828837751114043956, 'feedface-cafe-beef-0000-000000000001', m || '@x', m, m, m,
-    '1980-02-29', '1990-01-01', jsonb_build_object(m, m), json_build_object(m, m), m::bytea,
+    '1980-02-29', '1990-01-01', jsonb_build_object(m, m), json_build_object(m, m),
+    jsonb_build_object('mail', m, 'big', 6828837751114043956, 'n', 1.50, 'more', ARRAY[m, m]),
+    format(
+      E'{"x":\t{"a": "%s", "k": "\\\\u00e9"}, "x": [{"a": {"%s": 1}}]}', m,
+      repeat(m, 20000))::json,
+    m::bytea,
     ARRAY[m, m], (m, m)::m.pair, extensions.hstore(m, m), to_tsvector(m), m, m, repeat(m, 20000)
   FROM (VALUES (1, 'MarkQ7x')) v(n, m);
 INSERT INTO m.people (id, email, dom)
@@ -71,6 +77,8 @@ born = { shift = 200 }
 seen = { truncate = "year" }
 j = { fixed = '{"a": "\\u00e9\\n"}' }
 js = "null"
+d = { json = { mail = "hash", big = "hash", "more[]" = { fake = "name" } } }
+dl = { json = { "x.a" = "hash" } }
 b = { fixed = '\\x00' }
 arr = { fixed = "{}" }
 p = "null"
@@ -158,6 +166,11 @@ def test_nothing_that_was_masked_is_in_any_file_of_a_copy(
         "9000"
     )
     assert dev.psql("SELECT bool_and(low = lower(email)) FROM m.people").strip() == "t"
+    same = "count(*) FILTER (WHERE d->>'mail' ~ '^[0-9a-f]{32}$' AND d->>'big' = big::text"
+    same += " AND d->>'n' = '1.50' AND jsonb_array_length(d->'more') = 2)"
+    kept = r""""x":\t{"a": "[0-9a-f]{32}", "k": "\\u00e9"}, "x": \[{"a": null}\]"""
+    kept = f"count(*) FILTER (WHERE dl::text ~ '^{{{kept}}}$')"
+    assert dev.psql(f"SELECT {same}, {kept} FROM m.people").strip() == "1|1"
     # They are in other partitions now, as far as their days are.
     rows = dev.psql("SELECT count(*), count(DISTINCT tableoid) FROM m.visits").strip()
     assert rows == "400|3"

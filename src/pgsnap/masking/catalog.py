@@ -61,6 +61,7 @@ class Family(enum.Enum):
     DATE = enum.auto()
     TIMESTAMP = enum.auto()
     ENUM = enum.auto()
+    JSON = enum.auto()
     OTHER = enum.auto()
     UNKNOWN = enum.auto()
 
@@ -273,6 +274,8 @@ def _resolved(shown: str, types: Mapping[str, ColumnType]) -> ColumnType:
         return made(Family.UUID)
     if shown == "date":
         return made(Family.DATE)
+    if shown in ("json", "jsonb"):
+        return made(Family.JSON)
     return made(Family.TIMESTAMP if _MOMENT.fullmatch(shown) else Family.OTHER)
 
 

@@ -131,7 +131,8 @@ class Masking:
             column = self.column(table, name)
             mask = mask_of(rule, column.type, self.masks.key or b"", self.encoding)
             if mask is not None:
-                masks[number] = ColumnMask(mask, columns.index(self.decides(table, name, rule)))
+                by = columns.index(self.decides(table, name, rule))
+                masks[number] = ColumnMask(mask, by, is_whole=rule.kind is Kind.JSON)
         # Of a table without columns only empty rows are kept.
         return RowMasker(len(columns), masks, shown) if masks or not columns else None
 

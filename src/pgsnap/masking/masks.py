@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pgsnap.dump.definitions.table_parts import TableName, parse_name
 from pgsnap.errors import UsageError
+from pgsnap.masking.paths import Path, parse_path, places_of
 from pgsnap.words import did_you_mean
 
 SHIFT_DAYS_MAX = 36_500
@@ -32,9 +35,11 @@ class Kind(enum.StrEnum):
     FAKE = "fake"
     SHIFT = "shift"
     TRUNCATE = "truncate"
+    JSON = "json"
 
 
 KEYED = frozenset({Kind.HASH, Kind.FAKE, Kind.SHIFT})
+_IN_DOCUMENTS = (Kind.KEEP, Kind.NULL, Kind.FIXED, Kind.HASH, Kind.FAKE, Kind.TRUNCATE)
 _PLAIN = {kind.value: kind for kind in (Kind.KEEP, Kind.NULL, Kind.HASH)}
 _OPTIONS = {
     Kind.FIXED: frozenset[str](),
@@ -42,6 +47,7 @@ _OPTIONS = {
     Kind.FAKE: frozenset({"by", "domain"}),
     Kind.SHIFT: frozenset({"by", "domain"}),
     Kind.TRUNCATE: frozenset[str](),
+    Kind.JSON: frozenset[str](),
 }
 
 
@@ -51,7 +57,8 @@ class Rule:
 
     *value* is that of `fixed`, the sort of `fake`, or the unit of `truncate`; *number* the days of
     `shift`, the characters of `truncate`, or the length of `hash` (0: its own). Equal values of
-    one *domain* become equal. With *by* the value of that column of the row decides instead.
+    one *domain* become equal. With *by* the value of that column of the row decides instead. Of
+    `json` the *paths* say which values in documents become what; there *value* of `fixed` is JSON.
     """
 
     kind: Kind
@@ -59,6 +66,11 @@ class Rule:
     number: int = 0
     domain: str = ""
     by: str = ""
+    paths: tuple[tuple[Path, Rule], ...] = ()
+
+    @property
+    def needs_key(self) -> bool:
+        return self.kind in KEYED or any(rule.needs_key for _, rule in self.paths)
 
 
 KEEP = Rule(Kind.KEEP)
@@ -76,7 +88,7 @@ class Masks:
 
     @property
     def needs_key(self) -> bool:
-        return any(rule.kind in KEYED for rules in self.tables.values() for rule in rules.values())
+        return any(rule.needs_key for rules in self.tables.values() for rule in rules.values())
 
 
 def parse_masks(values: Mapping[str, Any], where: str) -> Masks:
@@ -162,6 +174,54 @@ def _rule(given: Any, where: str) -> Rule:
     return _RULES[kind](given[kind.value], given, where)
 
 
+def _json(value: Any, _: Mapping[str, Any], where: str) -> Rule:
+    if not isinstance(value, dict) or not value:
+        raise UsageError(
+            f"{where}: json takes a table of paths",
+            hint='As in { json = { "email" = { fake = "email" }, "address.street" = "null" } }',
+        )
+    paths = []
+    for text, given in value.items():
+        path = parse_path(text)
+        if path is None:
+            raise UsageError(
+                f"{where}: {text!r} is no path to a value",
+                detail="Keys are separated by dots, and [] follows that of an array.",
+                hint="""A key with a dot or brackets in it is written in quotes: '"a.b".c'""",
+            )
+        paths.append((path, _in_document(given, f'"{text}" of {where}')))
+    try:
+        places_of(paths)
+    except ValueError as error:
+        raise UsageError(
+            f'{where}: what "{error}" leads to is masked by another path as well',
+            hint="Leave one of the two out.",
+        ) from None
+    return Rule(Kind.JSON, paths=tuple(paths))
+
+
+def _in_document(given: Any, where: str) -> Rule:
+    """Return the rule for a value in a document."""
+    if isinstance(given, dict) and given and not given.keys() & {kind.value for kind in Kind}:
+        raise UsageError(
+            f"{where} must be a mask", hint='Write a path as a whole in quotes: "address.street"'
+        )
+    rule = _rule(given, where)
+    is_moment = rule.kind is Kind.TRUNCATE and bool(rule.value)
+    if rule.kind not in _IN_DOCUMENTS or is_moment or rule.by:
+        raise UsageError(
+            f"{where}: not in documents",
+            detail="There is keep, null, fixed, hash, fake without by, and truncate by a number of"
+            " characters: JSON has no dates.",
+        )
+    if rule.kind is not Kind.FIXED:
+        return rule
+    value = given[Kind.FIXED.value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"{where}: JSON has no such number")
+    return Rule(Kind.FIXED, json.dumps(value, ensure_ascii=False))
+
+
 def _fixed(value: Any, _: Mapping[str, Any], where: str) -> Rule:
     if isinstance(value, bool):
         return Rule(Kind.FIXED, "t" if value else "f")
@@ -209,6 +269,7 @@ _RULES = {
     Kind.FAKE: _fake,
     Kind.SHIFT: _shift,
     Kind.TRUNCATE: _truncate,
+    Kind.JSON: _json,
 }
 
 

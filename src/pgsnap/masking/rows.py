@@ -29,10 +29,12 @@ _LONG_ROW_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ColumnMask:
-    """The mask of a column; *by* is the column whose values decide."""
+    """The mask of a column; *by* is the column whose values decide. With *is_whole* it gets values
+    of any length as they are."""
 
     mask: Mask
     by: int
+    is_whole: bool = False
 
 
 class RowMasker:
@@ -136,10 +138,10 @@ class RowMasker:
             for start, stop in zip(between_starts.tolist(), between_ends.tolist(), strict=True)
         ]
         for number, (column, each) in enumerate(self._masks.items()):
-            found = _values(rows, starts[:, column], ends[:, column])
+            found = _values(rows, starts[:, column], ends[:, column], is_whole=each.is_whole)
             by = found
             if each.by != column:
-                by = _values(rows, starts[:, each.by], ends[:, each.by])
+                by = _values(rows, starts[:, each.by], ends[:, each.by], is_whole=False)
             parts[2 * number + 1 :: 2 * width] = each.mask.many(found, by)
         return b"".join(parts)
 
@@ -151,15 +153,15 @@ class RowMasker:
         )
 
 
-def _values(rows: bytes, starts: Places, ends: Places) -> list[bytes]:
+def _values(rows: bytes, starts: Places, ends: Places, *, is_whole: bool) -> list[bytes]:
     found = [rows[start:stop] for start, stop in zip(starts.tolist(), ends.tolist(), strict=True)]
-    if len(rows) > LONG_BYTES and int((ends - starts).max()) > LONG_BYTES:
+    if not is_whole and len(rows) > LONG_BYTES and int((ends - starts).max()) > LONG_BYTES:
         return list(map(held, found))
     return found
 
 
 class _LongRow:
-    """One row that is too long to be held."""
+    """One row that is too long to be held, but for the values that masks get whole."""
 
     def __init__(
         self,
@@ -174,6 +176,7 @@ class _LongRow:
         self._seen: dict[int, bytes] = {}
         self._column = 0
         self._held = Held()
+        self._whole: list[bytes] = []
         self.is_done = False
 
     def feed(self, block: bytes) -> Generator[bytes, None, int]:
@@ -183,9 +186,12 @@ class _LongRow:
             match = _SEPARATOR.search(block, position)
             stop = match.start() if match is not None else len(block)
             piece = block[position:stop]
-            is_kept = self._column not in self._masks
+            each = self._masks.get(self._column)
+            is_kept = each is None
             if is_kept and piece:
                 yield piece
+            if each is not None and each.is_whole:
+                self._whole.append(piece)
             if not is_kept or self._column in self._deciding:
                 self._held.add(piece)
             if match is None:
@@ -207,5 +213,8 @@ class _LongRow:
         if self._column in self._deciding:
             self._seen[self._column] = value
         each = self._masks.get(self._column)
-        if each is not None:
+        if each is not None and each.is_whole:
+            whole, self._whole = b"".join(self._whole), []
+            yield from each.mask.many([whole], [whole])
+        elif each is not None:
             yield from each.mask.many([value], [self._seen[each.by]])

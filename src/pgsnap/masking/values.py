@@ -18,6 +18,7 @@ from pgsnap.dump.definitions.copy_text import escaped, values
 from pgsnap.dump.entries import decode, encode
 from pgsnap.errors import CorruptionError
 from pgsnap.masking.catalog import ColumnType, Family
+from pgsnap.masking.documents import Field, JsonMask
 from pgsnap.masking.fakes import DIGEST_BYTES, MAKERS
 from pgsnap.masking.masks import Kind, Rule
 from pgsnap.masking.numbers import Permutation
@@ -85,6 +86,8 @@ def mask_of(rule: Rule, column: ColumnType, key: bytes, encoding: str) -> Mask |
         if rule.value:
             return _CutMoment(rule.value, column)
         return _CutText(rule.number, encoding)
+    if kind is Kind.JSON:
+        return document_mask(rule, key, encoding)
     own = domain_key(key, rule)
     normal = _normal(column, encoding)
     if kind is Kind.FAKE:
@@ -96,6 +99,30 @@ def mask_of(rule: Rule, column: ColumnType, key: bytes, encoding: str) -> Mask |
     if column.family is Family.UUID:
         return _Uuid(own)
     return _Text(own, hash_chars(rule, column), normal)
+
+
+def document_mask(rule: Rule, key: bytes, encoding: str) -> JsonMask:
+    """Return the mask of a column of JSON: its strings and integers become what they would in
+    columns of text and bigint."""
+
+    def texts(of: Rule) -> Field:
+        return _fields(of, ColumnType(Family.TEXT), key, encoding)
+
+    def integers(of: Rule) -> Field:
+        return _fields(of, ColumnType(Family.INTEGER, width=64), key, encoding)
+
+    return JsonMask(rule, texts, integers, encoding)
+
+
+def _fields(rule: Rule, column: ColumnType, key: bytes, encoding: str) -> Field:
+    mask = mask_of(rule, column, key, encoding)
+    assert mask is not None
+
+    def masked(found: Sequence[bytes]) -> list[bytes]:
+        seeds = list(map(held, found))
+        return mask.many(seeds, seeds)
+
+    return masked
 
 
 def hash_chars(rule: Rule, column: ColumnType) -> int:

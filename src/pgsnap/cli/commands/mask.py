@@ -83,11 +83,17 @@ def _init(invocation: Invocation, revision: str, file: str, *, force: bool) -> N
 
 
 def _check(invocation: Invocation, revision: str, file: str) -> None:
+    from pgsnap.workflows.masks.documents import check_paths
     from pgsnap.workflows.masks.plan import check_masks
 
     masks = read_masks(invocation, file, "FILE")
     with open_to_read(invocation, revision) as (repo, snapshot_id):
         plan = check_masks(repo, snapshot_id, masks)
+        warnings = plan.findings.warnings
+        if not plan.findings.problems:
+            with invocation.console.progress() as progress:
+                snapshot = repo.snapshot(snapshot_id)
+                warnings += check_paths(repo, snapshot, plan.masking, progress)
     problems = plan.findings.problems
     if problems:
         raise CheckRed(
@@ -98,7 +104,7 @@ def _check(invocation: Invocation, revision: str, file: str) -> None:
         )
     counts = _counts(plan)
     if not invocation.console.json:
-        for warning in plan.findings.warnings:
+        for warning in warnings:
             invocation.console.warn(f"warning: {warning}")
     tables = len(plan.tables)
     fields = {
@@ -106,7 +112,7 @@ def _check(invocation: Invocation, revision: str, file: str) -> None:
         "file": Path(file).absolute(),
         "tables": tables,
         "columns": counts,
-        "warnings": plan.findings.warnings,
+        "warnings": warnings,
     }
     told = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     line = f"{render.plain(file)} fits {render.short_id(snapshot_id)}: {plural(tables, 'table')}"

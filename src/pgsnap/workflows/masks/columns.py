@@ -17,11 +17,13 @@ _FAMILIES = {
     Kind.HASH: (Family.TEXT, Family.INTEGER, Family.UUID),
     Kind.FAKE: (Family.TEXT,),
     Kind.SHIFT: (Family.DATE, Family.TIMESTAMP),
+    Kind.JSON: (Family.JSON,),
 }
 _SUITS = {
     Kind.HASH: "text, integers and uuid",
     Kind.FAKE: "text",
     Kind.SHIFT: "dates and timestamps",
+    Kind.JSON: "json and jsonb",
     Kind.TRUNCATE: "text by a number of characters, and dates and timestamps by a unit",
 }
 _MOMENTS = (Family.DATE, Family.TIMESTAMP)
@@ -73,7 +75,9 @@ def _wrong(
     if not _suits(rule, family):
         yield (
             f"is of the type {column.type.shown or 'unknown'}, and {kind} is for {_SUITS[kind]}",
-            'Use "null" or { fixed = VALUE }.',
+            'Use { json = { "PATH" = MASK } }, "null" or { fixed = VALUE }.'
+            if family is Family.JSON
+            else 'Use "null" or { fixed = VALUE }.',
         )
     if kind is Kind.FIXED:
         yield from _wrong_value(column, rule.value)

@@ -59,6 +59,7 @@ _HEAD = """\
 #   "hash"                        text, integers, uuid: equal values stay equal, keys still fit
 #   {{ fake = "email" }}            made up; also name, phone, address, city, company and others
 #   {{ shift = 180, by = "id" }}    dates, by up to so many days, the same for equal values of by
+#   {{ json = {{ "a.b" = "null" }} }} values in documents, by their path
 #   {{ truncate = 3 }}              the first characters; of dates: "year", "month", "day"
 
 default = "refuse"
