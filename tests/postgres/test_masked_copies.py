@@ -24,7 +24,8 @@ CREATE TABLE m.people (
   id int PRIMARY KEY, big bigint UNIQUE, uid uuid UNIQUE, email text UNIQUE NOT NULL,
   name varchar(40), code char(24) UNIQUE, ci extensions.citext UNIQUE, born date,
   seen timestamptz, low text GENERATED ALWAYS AS (lower(email)) STORED, j jsonb, js json,
-  d jsonb, dl m.papers, b bytea, arr text[], p m.pair, h extensions.hstore, ts tsvector, nm name, dom m.line, free text,
+  d jsonb, dl m.papers, b bytea, arr text[], p m.pair,
+  h extensions.hstore, ts tsvector, nm name, dom m.line, free text,
   CHECK (length(email) > 3));
 ALTER TABLE m.people ALTER free SET STORAGE EXTERNAL;
 INSERT INTO m.people (id, big, uid, email, name, code, ci, born, seen, j, js, d, dl, b, arr, p,
