@@ -70,7 +70,8 @@ def _one_row(snap: CommandLine) -> None:
     assert "note: 'tab\\tand\\nline' -> 'yyyy" in blocks[0]
     assert "... (20.0 MB)" in blocks[0]
     # Where commits can read the server's files, OIDs are known.
-    assert blocks[1].replace(", judging by its columns,", ",").splitlines()[1:] == [
+    judged = ", judging by its indexes or sequences,"
+    assert blocks[1].replace(judged, ",").splitlines()[1:] == [
         "    step 3",
         "    it was called shop.orders, and is shop.bookings since",
         "    column status was renamed to state, judging by its place",
@@ -131,7 +132,10 @@ def _blame(snap: CommandLine) -> None:
     assert [line.split()[3] for line in shown] == ["id", "state", "total", "note", "vip"]
     assert [line.split("step ")[1] for line in shown] == ["0", "1", "3", "4", "3"]
     assert [line[0] == "<" for line in shown] == [True, False, False, False, False]
-    then = snap.ok("blame", "shop.orders", "42", "second", "--json").json
+    assert "is shop.bookings since" in snap.ok("blame", "shop.bookings", "42").err
+    noted = snap.ok("blame", "shop.bookings", "42", "--json").json["notes"]
+    assert "is shop.bookings since" in noted[0]["note"]
+    then = snap.ok("blame", "shop.orders", "42", "second", "--json").json | {"notes": noted}
     assert [names_in(then)] == documentation.fields(documentation.section("snap blame"))
     assert [column["message"] for column in then["columns"]] == [
         *("step 0", "step 1", "step 0", "step 1"),
@@ -201,6 +205,8 @@ def test_another_table_of_the_same_name_and_keys_in_another_case(
     history = ("log", "--table", "t", "--row", "5")
     assert note in snap.ok(*history).out
     assert f"{note}, judging by its indexes" in snap.ok(*history, "--database", "copy").out
+    for label in ("--database", "copy"), ():
+        assert note in snap.ok("blame", "t", "5", *label).err
     old = snap.ok("log", "--table", "t_old", "--row", "5", "--json").json
     assert [event["kind"] for event in old["events"]] == ["defined", "first"]
     for key in ("Zoë@x", "zoë@X"):

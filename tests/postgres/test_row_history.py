@@ -93,6 +93,12 @@ def _drop_column(table: Table) -> None:
         table.run(f"ALTER TABLE {table.name} DROP {table.chance.choice(table.columns[2:])}")
 
 
+def _add_column_again(table: Table) -> None:
+    if len(table.columns) > 3:
+        name, column = table.name, table.columns[-2]
+        table.run(f"ALTER TABLE {name} DROP {column}, ADD {column} int DEFAULT 7")
+
+
 def _rename_column(table: Table) -> None:
     column = table.chance.choice([table.key, *table.columns[2:]])
     table.run(f"ALTER TABLE {table.name} RENAME {column} TO {table.new('r')}")
@@ -128,7 +134,7 @@ def _change_key(table: Table) -> None:
 
 CHANGES: tuple[Callable[[Table], None], ...] = (
     *(_data, _data, _add_column, _drop_column, _rename_column, _rename_table, _retype),
-    _change_key,
+    *(_change_key, _add_column_again),
 )
 
 

@@ -45,14 +45,16 @@ def run(
     Without a server: only the parts of the table that can hold the row are read. A "<" marks
     values that are as old as the oldest snapshot, or older.
     """
-    from pgsnap.cli.views.rows.history import blame_fields, blame_lines
+    from pgsnap.cli.views.rows.history import blame_fields, blame_lines, blame_news
     from pgsnap.cli.wiring.looking.rows import WantedRow, history_of
     from pgsnap.workflows.past.blame import blame
 
     invocation = Invocation.of(ctx)
     with history_of(invocation, WantedRow(table, row, key, revision)) as found:
-        version, columns = blame(found.history, found.events)
+        blamed = blame(found.history, found.events)
     if found.history.gaps:
         invocation.console.warn(f"warning: {found.history.gaps}")
-    fields = blame_fields(found.history, version, columns, found.tags)
-    invocation.console.emit(fields, blame_lines(version, columns, found.tags))
+    fields = blame_fields(found.history, blamed, found.tags)
+    invocation.console.emit(fields, blame_lines(blamed, found.tags))
+    for line in blame_news(blamed):
+        invocation.console.tell(line)

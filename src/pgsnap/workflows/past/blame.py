@@ -26,6 +26,16 @@ class BlamedColumn:
     is_new_row: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """A *row* and its *columns* in their order. *notes* say how the definition of its table changed
+    meanwhile, each with the first snapshot that has it so: as that another table had its name."""
+
+    row: RowVersion
+    columns: tuple[BlamedColumn, ...]
+    notes: tuple[tuple[SnapshotId, str], ...]
+
+
 @dataclass(slots=True)
 class _Blamed:
     """The columns of a row, and how those are called in older snapshots that are left."""
@@ -48,8 +58,8 @@ class _Blamed:
         del self.left[column]
 
 
-def blame(history: RowHistory, events: Iterator[RowEvent]) -> tuple[RowVersion, list[BlamedColumn]]:
-    """Return the row in the newest snapshot, and its columns in their order.
+def blame(history: RowHistory, events: Iterator[RowEvent]) -> Blame:
+    """Return what gave the row in the newest snapshot its values.
 
     Only as many snapshots are looked into as are needed. Raises UnknownRevision if that snapshot
     has no row with the key, UsageError if it has several.
@@ -66,10 +76,13 @@ def blame(history: RowHistory, events: Iterator[RowEvent]) -> tuple[RowVersion, 
     row = history.present[0]
     blamed = _Blamed(row, {column: column for column in row.columns})
     event = first
+    notes: list[tuple[SnapshotId, str]] = []
     while event is not None and blamed.left:
         _attribute(blamed, event)
+        notes += [(event.snapshot_id, note) for note in event.notes]
         event = next(events, None) if blamed.left else None
-    return row, [blamed.found[column] for column in row.columns if column in blamed.found]
+    found = [blamed.found[column] for column in row.columns if column in blamed.found]
+    return Blame(row, tuple(found), tuple(notes))
 
 
 def _attribute(blamed: _Blamed, event: RowEvent) -> None:

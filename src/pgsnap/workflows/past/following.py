@@ -17,10 +17,8 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
+from pgsnap.workflows.past.likeness import alike
 from pgsnap.workflows.past.tables import PastTable, SnapshotTables
-
-# How much of a table another must have to be taken for the same under another name.
-_ALIKE_MIN = 0.6
 
 _Oids: TypeAlias = "dict[TableName, int]"
 
@@ -185,31 +183,15 @@ def _former_name(tables: SnapshotTables, newer: PastTable) -> tuple[TableName, s
         return name, ""
     if tables.has(name):
         return name, _another(tables, newer, before, after)
-    scores = _alike(tables, newer)
-    best = max(scores.values(), default=0.0)
-    found = [one for one, score in scores.items() if score == best]
-    if len(found) == 1 and best >= _ALIKE_MIN:
-        return found[0], (
-            f"it was called {shown(found[0])}, judging by its columns, and is {shown(name)} since"
-        )
-    if best >= _ALIKE_MIN:
-        there = " or ".join(map(shown, found[:3]))
+    found = alike(tables, newer)
+    if len(found.tables) == 1:
+        there = shown(found.tables[0])
+        judged = f"judging by its {found.evidence}"
+        return found.tables[0], f"it was called {there}, {judged}, and is {shown(name)} since"
+    if found.tables:
+        there = " or ".join(map(shown, found.tables[:3]))
         return name, f"{shown(name)} may be what was {there}: that is not followed"
     return name, ""
-
-
-def _alike(tables: SnapshotTables, newer: PastTable) -> dict[TableName, float]:
-    """Return the tables that are gone since, each with how much of it the table *newer* has: its
-    columns in their order, and the names of its indexes, which a renamed table keeps."""
-    now = newer.tables.definitions
-    columns, indexes = now.columns(newer.name), now.indexes(newer.name)
-    scores = {}
-    for one in tables.definitions.tables - now.tables:
-        there = tables.definitions.columns(one)
-        score = SequenceMatcher(None, there, columns, autojunk=False).ratio()
-        shared = bool(indexes & tables.definitions.indexes(one))
-        scores[one] = score + shared + 0.01 * (one[1] == newer.name[1])
-    return scores
 
 
 def _another(tables: SnapshotTables, newer: PastTable, before: _Oids, after: _Oids) -> str:
@@ -263,7 +245,9 @@ def _former_columns(table: PastTable, newer: PastTable) -> tuple[dict[str, str],
     PostgreSQL keeps columns in the order in which they were added: a new name between two old ones
     is the same column.
     """
-    old, new = table.column_names, newer.column_names
+    again = _added_again(table.column_names, newer.column_names)
+    old = [one for one in table.column_names if one not in again]
+    new = [one for one in newer.column_names if one not in again]
     renamed: dict[str, str] = {}
     notes = []
     for kind, i, i_end, k, k_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
@@ -282,8 +266,21 @@ def _former_columns(table: PastTable, newer: PastTable) -> tuple[dict[str, str],
             continue
         notes += [f"column {one} was dropped" for one in before if one not in new]
         notes += [f"column {one} was added" for one in after if one not in old]
-    for one in new:
+    notes += [f"column {one} was dropped and added again, judging by its place" for one in again]
+    for one in newer.column_names:
         was = table.types.get(renamed.get(one, one))
         if was is not None and was != newer.types[one]:
             notes.append(f"column {one} was of type {was}, and is {newer.types[one]} since")
     return renamed, notes
+
+
+def _added_again(old: Sequence[str], new: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that come, among those that were there, after ones that followed them:
+    columns keep their order, and one that is added comes last."""
+    last, places = -1, {one: place for place, one in enumerate(old)}
+    there = [one for one in new if one in places]
+    for number, one in enumerate(there):
+        if places[one] < last:
+            return tuple(there[number:])
+        last = places[one]
+    return ()

@@ -195,6 +195,12 @@ class DefinitionsRead:
         parts = table_parts(self.all, table)
         return frozenset(parts.indexes) if parts is not None else frozenset()
 
+    def kept_names(self, table: TableName) -> frozenset[TableName]:
+        """Return the names of what keeps them when the table gets another one: its indexes and
+        sequences."""
+        parts = table_parts(self.all, table)
+        return frozenset((*parts.indexes, *parts.sequences)) if parts is not None else frozenset()
+
     def should_hold_rows(self, table: TableName) -> bool:
         """Return whether a dump with all rows has a section for this table."""
         made = self._made(table)

@@ -13,7 +13,7 @@ from pgsnap.cli.views.snapshot import tag_words, when
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotHead, SnapshotId
     from pgsnap.rows.assembled import Field
-    from pgsnap.workflows.past.blame import BlamedColumn
+    from pgsnap.workflows.past.blame import Blame
     from pgsnap.workflows.past.history import RowEvent, RowHistory, RowVersion
     from pgsnap.workflows.past.pages import Value
 
@@ -218,9 +218,7 @@ def summary(history: RowHistory, count: int, *, is_cut: bool) -> str:
     return f"{row}: {render.plural(count, 'event')} in {snapshots}; {read}"
 
 
-def blame_fields(
-    history: RowHistory, row: RowVersion, found: Sequence[BlamedColumn], tags: Tags
-) -> dict[str, Any]:
+def blame_fields(history: RowHistory, blamed: Blame, tags: Tags) -> dict[str, Any]:
     """Return the --json form of what gave a row its values."""
     return {
         **_key_fields(history),
@@ -229,7 +227,7 @@ def blame_fields(
         "columns": [
             {
                 "column": one.column,
-                **(_value_fields(one.value, row.encoding) or {}),
+                **(_value_fields(one.value, blamed.row.encoding) or {}),
                 "id": one.snapshot_id,
                 "time": one.snapshot.time,
                 "message": one.snapshot.message,
@@ -237,12 +235,21 @@ def blame_fields(
                 "with_row": one.is_new_row,
                 "or_earlier": one.is_oldest,
             }
-            for one in found
+            for one in blamed.columns
         ],
+        "notes": [{"id": snapshot, "note": note} for snapshot, note in blamed.notes],
     }
 
 
-def blame_lines(row: RowVersion, found: Sequence[BlamedColumn], tags: Tags) -> list[str]:
+def blame_news(blamed: Blame) -> list[str]:
+    """Return what else is said below: how the definition of the table changed."""
+    return [
+        f"since {render.short_id(snapshot)}: {render.plain(note)}"
+        for snapshot, note in blamed.notes
+    ]
+
+
+def blame_lines(blamed: Blame, tags: Tags) -> list[str]:
     """Return a line for each column: the snapshot, its time, the column, the value, the message."""
     return render.columns(
         [
@@ -250,7 +257,7 @@ def blame_lines(row: RowVersion, found: Sequence[BlamedColumn], tags: Tags) -> l
                 ("<" if one.is_oldest else "") + render.short_id(one.snapshot_id),
                 f"{one.snapshot.time.astimezone():%Y-%m-%d %H:%M}",
                 render.plain(one.column),
-                _shown(_value(one.value, row.encoding)),
+                _shown(_value(one.value, blamed.row.encoding)),
                 " ".join(
                     filter(
                         None,
@@ -261,7 +268,7 @@ def blame_lines(row: RowVersion, found: Sequence[BlamedColumn], tags: Tags) -> l
                     )
                 ),
             )
-            for one in found
+            for one in blamed.columns
         ]
     )
 
