@@ -97,9 +97,9 @@ class Presence:
         for part, before in compared.pairs:
             if before is None or name_of(before) != hit.part:
                 continue
-            is_same = bool(same_text(before.section, part.section))
-            if is_same or (hit.chunk is not None and hit.chunk in self._ids(part.section)):
-                return Hit(name_of(part), hit.fields, hit.chunk, hit.offset)
+            kept = self._kept(part, before, hit)
+            if kept.chunk is not None or same_text(before.section, part.section):
+                return kept
         return None
 
     def _near(self, compared: _Compared, hit: Hit) -> Hit | None:
@@ -135,7 +135,7 @@ class Presence:
             is_its = _holds(before, hit)
             if before is not None and same_text(before.section, part.section):
                 if is_its and hit is not None:
-                    found.append(Hit(name_of(part), hit.fields, hit.chunk, hit.offset))
+                    found.append(self._kept(part, before, hit))
                 continue
             finder = _Finder(self._matcher(part, view), None)
             forced = {hit.chunk} if is_its and hit is not None and hit.chunk is not None else ()
@@ -170,7 +170,7 @@ class Presence:
         for part, before in compared.pairs:
             if before is None:
                 continue
-            names[name_of(before)] = part
+            names[name_of(before)] = part, before
             if not same_text(before.section, part.section):
                 newer = self._matcher(before, compared.newer) if compared.newer else None
                 finder = _Finder(self._matcher(part, compared.view), newer)
@@ -184,14 +184,21 @@ class Presence:
                 found += finder.hits[BEFORE]
                 left.subtract(hit.text for hit in finder.hits[AFTER])
         stayed = [
-            Hit(name_of(names[name]), fields, known[name, fields].chunk, known[name, fields].offset)
-            for name, fields in left.elements()
-            if name in names
+            self._kept(*names[text[0]], known[text]) for text in left.elements() if text[0] in names
         ]
         alone = [part for part, before in compared.pairs if before is None]
         for part in alone:
             found += self._one_sided(_Compared.of_part(compared.view, part), None)
         return _bounded([*stayed, *found])
+
+    def _kept(self, part: TablePart, before: TablePart, hit: Hit) -> Hit:
+        """Return a row of *before* that is in *part* too, as it is there: not in the same chunk
+        wherever the same text was cut otherwise, or another row with the same fields stayed."""
+        chunk = hit.chunk
+        is_cut_alike = part.section.segments == before.section.segments
+        if chunk is not None and not is_cut_alike and chunk not in self._ids(part.section):
+            chunk = None
+        return Hit(name_of(part), hit.fields, chunk, hit.offset)
 
     # -- chunks ------------------------------------------------------------------------------------
 

@@ -35,13 +35,17 @@ def table(columns: Sequence[str], rows: Sequence[bytes]) -> Part:
     return Part(SectionName(SectionKind.DATA, "public", "t"), head + body + tail, end)
 
 
-def keyless(part: Part, columns: Sequence[str]) -> Dump:
-    """Return a dump of one table without a key."""
+def defined(part: Part, columns: Sequence[str], key: str = "") -> Dump:
+    """Return a dump of one table; without *key*, a column, it has no primary key."""
     listed = ",\n    ".join(f"{name} text" for name in columns)
     made = f"CREATE TABLE public.t (\n    {listed}\n);"
     head = "--\n-- Name: t; Type: TABLE; Schema: public; Owner: -\n--\n\n"
     parts = list(dump(part).parts)
     parts[1] = text(SectionKind.PRE_DATA, f"{head}{made}\n\n".encode())
+    if key:
+        head = "--\n-- Name: t t_pkey; Type: CONSTRAINT; Schema: public; Owner: -\n--\n\n"
+        made = f"ALTER TABLE ONLY public.t\n    ADD CONSTRAINT t_pkey PRIMARY KEY ({key});"
+        parts[-2] = text(SectionKind.POST_DATA, f"{head}{made}\n\n".encode())
     return Dump(tuple(parts))
 
 
@@ -64,7 +68,7 @@ def test_a_row_that_became_the_end_of_a_long_one_is_found(repo: Repository, chun
     long = b"7" * (SMALL.max_bytes - before.end.head_bytes) + rows[place]
     after = table(["value"], [long, *rows[place + 1 :]])
     assert after.text[SMALL.max_bytes :] == b"".join(chunk.data for chunk in cut[chunks:])
-    dumps = [keyless(part, ["value"]) for part in (before, after)]
+    dumps = [defined(part, ["value"]) for part in (before, after)]
     found = events(repo, dumps, rows[place].decode(), "value")
     assert [event.kind for event in found] == ["removed", "first"]
 
@@ -78,5 +82,44 @@ def test_a_long_row_is_the_same_wherever_it_is_cut(
     for size in (100, 800):
         # Chunks end in it after so many bytes each, as none of them chooses an end.
         rows = [b"1\t" + b"6" * size, b"2\t" + b"7" * 48_500, b"2\tanother with this key"]
-        dumps.append(keyless(table(["id", "value"], rows), ["id", "value"]))
+        dumps.append(defined(table(["id", "value"], rows), ["id", "value"]))
     assert [event.kind for event in events(repo, dumps, "2", "id")] == ["first"]
+
+
+@pytest.mark.parametrize("key", ["id", ""])
+def test_a_row_in_a_text_that_was_cut_otherwise_is_found_before(repo: Repository, key: str) -> None:
+    """As the last chunks of a table are where only its changes were read, and then all of it; or
+    where the keys of the repository are other ones."""
+    chance = random.Random(3)
+    rows = [b"%d\t%s" % (number, chance.randbytes(30).hex().encode()) for number in range(1000)]
+    columns = ["id", "value"]
+    first = record(repo, defined(table(columns, [b"x\tbefore", *rows]), columns, key))
+    dump = defined(table(columns, rows), columns, key)
+    second = record(repo, dump)
+    repo.config = replace(repo.config, chunker=ChunkerParams(64, 256, 1024))
+    third = record(repo, dump)
+    lists = [
+        next(section.segments for section in repo.sections(made.snapshot) if section.rows)
+        for made in (second, third)
+    ]
+    assert lists[0] != lists[1]
+    made = [one.snapshot_id for one in (third, second, first)]
+    for number in range(0, 1000, 111):
+        _, found = row_history(
+            repo, made, ("public", "t"), str(number), key_named=None if key else "id"
+        )
+        assert [(event.kind, event.snapshot_id) for event in found] == [("first", made[-1])]
+
+
+def test_of_two_equal_rows_the_one_that_stayed_is_found_before(repo: Repository) -> None:
+    chance = random.Random(4)
+    rows = [b"%d\t%s" % (number, chance.randbytes(30).hex().encode()) for number in range(1000)]
+    columns = ["id", "value"]
+    rows[500] = rows[900] = b"twice\tthe same"
+    one_less = [*rows[:900], *rows[901:]]
+    dumps = [one_less[10:], one_less, rows]
+    found = events(repo, [defined(table(columns, one), columns) for one in dumps], "twice", "id")
+    assert [(event.kind, event.count_before, event.count_after) for event in found] == [
+        ("changed", 1, 2),
+        ("first", 0, 1),
+    ]
