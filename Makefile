@@ -8,6 +8,9 @@ VENV := .venv
 COMMITTED = $(shell git log -1 --format=%ct 2>/dev/null)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What the tours need is a small part of it: of the two, what is there will do.
+DEMO_STAMP := $(VENV)/.demo
+FOR_DEMO := $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))
 # Wheels hold these; 19 is tested where SNAP_PG_BINDIR names a folder that has it.
 WHEELS := 14 15 16 17 18
 MAJORS := $(WHEELS) 19
@@ -22,13 +25,28 @@ TWICE := --reruns 1 --rerun-show-tracebacks -raR
 WAIT := sh -c 'printf "%s " "$$1"; shift; \
 	(while sleep 2 && kill -0 $$$$ 2>/dev/null; do printf .; done) & dots=$$!; \
 	"$$@"; code=$$?; kill $$dots 2>/dev/null; echo; exit $$code' wait
+# Errors are printed, and no warnings of what it tried.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+define MAKE_VENV
+[ -n '$(PYTHON)' ] || { echo 'make: needs Python 3.11 or newer: run `apt-get install python3` as root' >&2; exit 1; }; \
+$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	package="$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$$package" || exit; \
+	else \
+		echo "make: Python's venv module is missing: run \`apt-get install $$package\` as root" >&2; exit 1; \
+	fi; \
+}; \
+$(BIN)/python -m pip --version >/dev/null 2>&1 || \
+	$(WAIT) 'making a virtual environment' $(PYTHON) -m venv --clear $(VENV)
+endef
 export PIP_ROOT_USER_ACTION := ignore
 # Where this is set, each of the many programs that the tests start compiles all of snap again.
 export PYTHONDONTWRITEBYTECODE :=
 
 # A virtual environment whose Python is gone, or cannot be run by this user, is made again.
 ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
-.PHONY: $(STAMP)
+.PHONY: $(STAMP) $(DEMO_STAMP)
 endif
 
 .PHONY: help demo test test-system test-long test-writers test-all-versions test-browser axe azurite lint format bench postgresql man docs screenshot dist clean
@@ -57,9 +75,10 @@ help:
 	@echo '                        make bench-incremental, neither, measures commits that read only changes'
 	@echo 'make clean              remove what make has made'
 
-demo: $(STAMP) postgresql
+demo: $(FOR_DEMO)
+	@$(BIN)/python -m pgsnap.cluster.installing
 	$(BIN)/snap demo
-	$(BIN)/snap demo --offsite --scale 0.3
+	$(BIN)/snap demo --offsite
 
 test: lint $(STAMP) postgresql
 	$(PYTEST) -n 2 --dist worksteal $(TWICE) -m 'not system'
@@ -168,20 +187,16 @@ bench-%: $(STAMP) postgresql
 postgresql: $(STAMP)
 	@$(BIN)/python -m pgsnap.cluster.installing
 
+# Only what is used is compiled, when it is: that is less than all.
+$(DEMO_STAMP): pyproject.toml
+	@$(MAKE_VENV)
+	@$(WAIT) 'installing snap and what the tours need, by pip' \
+		$(PIP_INSTALL) --no-compile --editable '.[demo]'
+	@touch $@
+
 $(STAMP): pyproject.toml
-	@[ -n '$(PYTHON)' ] || { echo 'make: needs Python 3.11 or newer: run `apt-get install python3` as root' >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		package="$$($(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"; \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$$package"; \
-		else \
-			echo "make: Python's venv module is missing: run \`apt-get install $$package\` as root" >&2; exit 1; \
-		fi; \
-	}
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
-		$(WAIT) 'making a virtual environment' $(PYTHON) -m venv --clear $(VENV)
-	@$(WAIT) 'installing snap and what it needs, by pip' \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(MAKE_VENV)
+	@$(WAIT) 'installing snap and what it needs, by pip' $(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
 clean:

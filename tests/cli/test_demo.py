@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
+from pgsnap import extras
 from support.running.commandline import CommandLine
 
 
@@ -38,10 +38,10 @@ def test_a_tour_proves_what_it_shows_and_leaves_nothing(
 def test_without_its_server_the_tour_off_site_names_what_to_install(snap: CommandLine) -> None:
     blocked = snap.folder / "blocked"
     blocked.mkdir()
-    (blocked / "sitecustomize.py").write_text("import sys; sys.modules['moto'] = None\n")
+    (blocked / "sitecustomize.py").write_text("import sys; sys.modules['localbucket'] = None\n")
     snap.setenv("PYTHONPATH", str(blocked))
     shown = snap.popen("demo", "--offsite")
     out, err = shown.communicate(timeout=60)
     assert (shown.returncode, out) == (1, "")
-    assert "needs an S3 server, moto, which is not installed" in err
-    assert f"HINT:  Install it: {sys.executable} -m pip install 'moto[s3,server]>=5.2'" in err
+    assert "needs an S3 server, localbucket, which is not installed" in err
+    assert f"HINT:  {extras.hint('demo')}" in err

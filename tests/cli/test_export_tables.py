@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pgsnap import extras
 from support.running.commandline import CommandLine
 from support.servers.object_stores import Running
 
@@ -225,4 +226,4 @@ def test_files_appear_together_or_not_at_all(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     missing = snap("export", "latest", "more", "--format", "parquet")
     assert missing.code == 2
-    assert "pip install 'pgsnap[parquet]'" in missing.err
+    assert extras.hint("parquet") in missing.err

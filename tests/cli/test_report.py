@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element
 import html5lib
 import pytest
 
+from pgsnap import extras
 from pgsnap.repository.repository import Repository
 from pgsnap.web.pages.base import Asked
 from pgsnap.web.pages.routes import PAGES
@@ -181,7 +182,7 @@ def test_without_jinja_it_is_said_what_is_missing(
     monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
     refused = shop("report", "--html", "x.html")
     assert refused.code == 2
-    assert "pip install 'pgsnap[ui]'" in refused.err
+    assert extras.hint("ui") in refused.err
     shop.ok("report", "--markdown", "x.md")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap import extras
 from pgsnap.web.pages.routes import PAGES
 from pgsnap.web.records.beside import BESIDE
 from support.repositories.made import UNPRIVILEGED, in_child
@@ -216,4 +217,4 @@ def test_what_it_cannot_begin_with_is_named(
     monkeypatch.setattr("pgsnap.cli.commands.ui.find_spec", lambda name: None)
     refused = snap("ui", "--json")
     assert refused.code == 2
-    assert refused.error["hint"] == "Install them: pip install 'pgsnap[ui]'"
+    assert refused.error["hint"] == extras.hint("ui")

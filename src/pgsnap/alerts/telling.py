@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pgsnap import extras
 from pgsnap.alerts.post import LIMIT_SECONDS, post
 from pgsnap.alerts.waiting import within
 
@@ -94,7 +95,7 @@ def _notify(urls: tuple[str, ...], message: Message) -> str:
     try:
         apprise = importlib.import_module("apprise")
     except ImportError:
-        return "apprise is not installed: pip install 'pgsnap[notify]'"
+        return f"apprise is not installed. {extras.hint('notify')}"
     service = apprise.Apprise()
     wrong = [number for number, url in enumerate(urls, 1) if not service.add(url)]
     if wrong:

@@ -1,4 +1,4 @@
-"""A loopback S3 server that keeps its objects in memory: moto's, in a process of its own."""
+"""A loopback S3 server that keeps its objects in a folder: localbucket, in a process of its own."""
 
 from __future__ import annotations
 
@@ -14,21 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pgsnap import interrupts
+from pgsnap import extras, interrupts
 from pgsnap.demo.stage import DemoFailed
 
 BUCKET = "backups"
 _STARTS_WITHIN_SECONDS = 60.0
 _ANSWERS_WITHIN_SECONDS = 30.0
 
-# One request at a time: it looks at a condition and stores in two steps. It ends with the demo,
-# however that ends: its standard input is closed then.
+# It ends with the demo, however that ends: its standard input is closed then.
 _SERVER = """
 import os, sys, threading
-from moto.server import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import run_simple
+import localbucket
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
-run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_backend_app))
+localbucket.main()
 """
 
 
@@ -58,14 +56,11 @@ class ObjectServer:
 
 def require_server() -> None:
     """Raise ServerMissing unless `object_server` can start."""
-    missing = [
-        name for name in ("moto", "flask", "flask_cors") if not importlib.util.find_spec(name)
-    ]
-    if missing:
+    if importlib.util.find_spec("localbucket") is None:
         raise ServerMissing(
-            "this part of the demo needs an S3 server, moto, which is not installed",
-            detail=f"The Python of snap has no module {missing[0]}.",
-            hint=f"Install it: {sys.executable} -m pip install 'moto[s3,server]>=5.2'",
+            "this part of the demo needs an S3 server, localbucket, which is not installed",
+            detail="The Python of snap has no module localbucket.",
+            hint=extras.hint("demo"),
         )
 
 
@@ -77,7 +72,7 @@ def object_server(folder: Path) -> Iterator[ObjectServer]:
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            [sys.executable, "-c", _SERVER, str(server.port)],
+            [sys.executable, "-c", _SERVER, "--port", str(server.port), str(folder / "store")],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

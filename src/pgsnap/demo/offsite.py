@@ -79,7 +79,7 @@ class _Tour:
 
     def _first_machine(self, scale: float) -> tuple[str, int]:
         narrator = self._narrator
-        with Cluster(self._binaries) as cluster:
+        with Cluster(self._binaries, fsync=False) as cluster:
             stage = self._stage(cluster, "first")
             version = stage.server_version()
             narrator.step(f"A private PostgreSQL {version}, with an application's database.")
@@ -114,7 +114,7 @@ class _Tour:
 
     def _second_machine(self, before: str) -> tuple[str, str]:
         narrator = self._narrator
-        with Cluster(self._binaries) as cluster:
+        with Cluster(self._binaries, fsync=False) as cluster:
             stage = self._stage(cluster, "second")
             narrator.step("Another machine, with an empty PostgreSQL. Somebody guesses first.")
             stage.snap("log", "--repo", URL, "--passphrase-command", "echo password", code=12)

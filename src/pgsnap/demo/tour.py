@@ -32,7 +32,7 @@ def run(
     narrator = Narrator(say, show_output=show_output, pause=pause)
     say("Starting a private PostgreSQL …")
     try:
-        with Cluster(binaries) as cluster:
+        with Cluster(binaries, fsync=False) as cluster:
             return _take(cluster, Stage(cluster, folder, narrator), narrator, scale, started)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from pgsnap import extras
 from pgsnap.errors import UsageError
 from pgsnap.limits import (
     ARGON2_LANES,
@@ -160,6 +161,6 @@ def _age() -> Any:
         raise UsageError(
             "recipients and identities of age need a package that is not installed",
             detail="It is pyrage.",
-            hint="Install it: pip install 'pgsnap[age]'",
+            hint=extras.hint("age"),
         ) from None
     return pyrage

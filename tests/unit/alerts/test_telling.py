@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap import extras
 from pgsnap.alerts.metrics import Metric, metrics_text, write_metrics
 from pgsnap.alerts.telling import Alerts, Event, Message, ping, tell
 from support.servers.listener import Listener
@@ -82,7 +83,7 @@ def test_what_cannot_be_told_is_a_warning_without_the_secret(
     assert "s3cret" not in repr(alerts)
     monkeypatch.setitem(sys.modules, "apprise", None)
     (missing,) = tell(Alerts(apprise=("mailto://x",)), message(Event.FAILURE))
-    assert "pip install 'pgsnap[notify]'" in missing
+    assert extras.hint("notify") in missing
 
 
 @pytest.mark.parametrize("code", [301, 302, 307, 308])

@@ -31,7 +31,7 @@ def run(
         typer.Option(
             "--scale", metavar="N", min=0.01, max=100.0, help="Size of the sample; 1 is 100 MB."
         ),
-    ] = 1.0,
+    ] = 0.2,
     offsite: Annotated[
         bool,
         typer.Option(

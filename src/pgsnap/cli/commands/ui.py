@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from pgsnap import extras
 from pgsnap.cli.config.keys import absolute_path
 from pgsnap.cli.wiring.connect import open_repository
 from pgsnap.cli.wiring.invocation import Invocation
@@ -59,7 +60,7 @@ def run(
         raise UsageError(
             "the page needs packages that are not installed",
             detail=f"Missing: {', '.join(missing)}.",
-            hint="Install them: pip install 'pgsnap[ui]'",
+            hint=extras.hint("ui"),
         )
     if socket is not None and port:
         raise UsageError("--port and --socket are two places to listen at", hint="Name one.")

@@ -80,7 +80,7 @@ _WEBHOOK = (
 )
 _APPRISE = (
     "addresses of [apprise](https://github.com/caronc/apprise) (mail, chats and many more), one or "
-    "a list, one on a line of the file; needs `pip install 'pgsnap[notify]'`"
+    "a list, one on a line of the file; needs the extra `notify`"
 )
 
 

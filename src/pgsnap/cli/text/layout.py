@@ -22,10 +22,11 @@ _STATEMENT = (
     rf"|REFRESH|VACUUM|ANALYZE|COMMENT\ ON|INSERT\ INTO|UPDATE|DELETE\ FROM)\ {_TEXT}*;"
 )
 _PROGRAMS = (
-    *("sudo", "apt", "apt-get", "brew", "pip", "pipx", "docker", "podman", "docker-compose"),
+    *("sudo", "apt", "apt-get", "brew", "pip", "pipx", "uv", "docker", "podman", "docker-compose"),
     *("podman-compose", "pg_restore", "psql", "createdb", "chmod", "chown", "export", "echo"),
     *("systemctl", "crontab", "git", "python3", "mkdir", "mv", "rm", "sysctl"),
 )
+_PIP = r"(?:/\S+|'/[^']+')\ -m\ pip"
 # Where a command ends that nothing else closes: at the end of the sentence, or of the text.
 _END = r"(?=\.(?:\s|$)|;(?:\s|$)|,\ (?:or|and|then)\ |\.\ |\ \(|$)"
 _GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
@@ -89,7 +90,8 @@ def _pieces(line: str) -> list[_Piece]:
 
 
 def _whole() -> re.Pattern[str]:
-    own = "|".join(map(re.escape, sorted({*NAMES, program(), *_PROGRAMS}, key=len, reverse=True)))
+    names = map(re.escape, sorted({*NAMES, program(), *_PROGRAMS}, key=len, reverse=True))
+    own = "|".join((_PIP, *names))
     return re.compile(
         rf"(?x:{_STATEMENT})(?:\ (?x:{_STATEMENT}))*"
         rf"|(?<=:\ )(?:{own})\ \S.*?(?x:{_END})"

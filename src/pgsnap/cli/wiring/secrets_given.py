@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgsnap import extras
 from pgsnap.cli.config.secret_source import SecretSource, read_private
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import pins_folder
@@ -176,7 +177,7 @@ def _of_keyring(config: RepositoryConfig) -> Iterator[Passphrase]:
         raise UsageError(
             "the keyring needs a package that is not installed",
             detail="snap.toml has keyring = true.",
-            hint="Install it: pip install 'pgsnap[keyring]'",
+            hint=extras.hint("keyring"),
         ) from None
     try:
         found = keyring.get_password(_KEYRING_SERVICE, config.repository_id)

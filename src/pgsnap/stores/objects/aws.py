@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pgsnap import extras
 from pgsnap.errors import StoreError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def _by_botocore(environ: Mapping[str, str], name: str, needs: list[str], where:
         raise StoreError(
             f'the profile "{name}" of AWS needs botocore',
             detail=f"It gets its keys by {' and '.join(needs)}.",
-            hint="pip install 'pgsnap[aws]'",
+            hint=extras.hint("aws"),
         ) from None
     try:
         session = Session(profile=name)

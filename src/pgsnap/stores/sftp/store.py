@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TypeVar
 
-from pgsnap import interrupts
+from pgsnap import extras, interrupts
 from pgsnap.errors import CorruptionError, StoreError, UntrustedPath, UsageError
 from pgsnap.stores.address import Address
 from pgsnap.stores.base import Data, ObjectInfo
@@ -232,5 +232,5 @@ def _require_asyncssh() -> None:
         raise StoreError(
             "SFTP needs a package that is not installed",
             detail="It is asyncssh.",
-            hint="Run: pip install 'pgsnap[sftp]'",
+            hint=extras.hint("sftp"),
         )

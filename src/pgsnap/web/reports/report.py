@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pgsnap import __version__
+from pgsnap import __version__, extras
 from pgsnap.errors import UsageError
 from pgsnap.files.whole import write_all
 from pgsnap.model import SnapshotId
@@ -109,7 +109,7 @@ def check_renderer() -> None:
         raise UsageError(
             "Jinja is not installed",
             detail="Reports in HTML are made with it, those in Markdown are not.",
-            hint="Install it: pip install 'pgsnap[ui]'",
+            hint=extras.hint("ui"),
         ) from None
 
 

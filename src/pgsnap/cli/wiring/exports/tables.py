@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pgsnap import extras
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 from pgsnap.tabular.base import Wishes
@@ -76,7 +77,7 @@ def _require_pyarrow() -> None:
         raise UsageError(
             "Parquet files need pyarrow, which is not installed",
             detail="CSV and SQLite need nothing besides snap.",
-            hint="pip install 'pgsnap[parquet]'",
+            hint=extras.hint("parquet"),
         )
 
 
