@@ -3,7 +3,9 @@ do."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,67 @@ def test_one_more_snapshot_takes_few_requests_beyond_its_packs(
     with remote.open() as repo:
         assert len(repo.newest(None)) == 6
     assert len(server.seen) <= 10, _words(server)
+
+
+def test_a_host_that_sees_a_remote_for_the_first_time_reads_side_by_side(
+    server: ObjectServer, here: Path, tmp_path: Path
+) -> None:
+    remote = Remote(server, tmp_path)
+    with Repository.open(here) as source, remote.open() as there:
+        transfer(source, there)
+        first = there.newest(None)[0]
+        snapshot = replace(there.snapshot(first), wished_tags=())
+        with there.together():
+            more = [
+                there.publish(replace(snapshot, message=f"again {number}"))[0]
+                for number in range(30)
+            ]
+        for number, one in enumerate(more):
+            set_tag(there, f"tag-{number}", one)
+        for one in more[:20]:
+            there.forget(one, by="test", reason="test")
+    for kind in ("p/snapshots/", "p/tags/", "p/gc/notes/"):
+        meeting = _Meeting(kind)
+        server.held_by = meeting
+        server.seen.clear()
+        with remote.open(f"new for {kind}") as repo:
+            assert len(repo.newest(None)) == 2 + 30 - 20
+            assert len(repo.tags.all()) == 1 + 30
+        server.held_by = lambda seen: None
+        # Each object is read once, several at a time, and no more than are allowed.
+        assert meeting.met, kind
+        assert 1 < meeting.most <= remote.place().transfers
+        read = [seen.key for seen in server.seen if seen.method == "GET" and kind in seen.key]
+        assert len(read) == len(set(read)) >= 20, _words(server)
+
+
+class _Meeting:
+    """Holds requests for objects of a kind back until two of them are there at the same time."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._two = threading.Event()
+        self._now = self.most = 0
+        self._gave_up = False
+
+    @property
+    def met(self) -> bool:
+        return self._two.is_set()
+
+    def __call__(self, seen: Seen) -> None:
+        if seen.method != "GET" or not seen.key.startswith(self._kind):
+            return
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+            if self._now > 1:
+                self._two.set()
+        # Where they come one by one, the first waits for nobody.
+        if not self._gave_up:
+            self._gave_up = not self._two.wait(30)
+        with self._lock:
+            self._now -= 1
 
 
 def _is_pack(seen: Seen) -> bool:

@@ -67,7 +67,7 @@ def rebuild_index(
         # Who held the lock until now may have rotated the keys.
         keys = keys_of(unlocked_by(unlock, str(place), config, place.store))
         scheme = scheme_of(keys)
-        store = objects_of(place.store, config, keys)
+        store = objects_of(place.store, config, keys, transfers=place.transfers)
         folder = Folder(file.parent, trust)
         new = file.with_name(f"{file.name}.new")
         _remove(folder, new)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 
-from pgsnap import limits
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreFull, TagExists, UsageError
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.model import Naming, PackId, SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import add_tables, find_table, pack_tables
 from pgsnap.repository.index.index import Index
+from pgsnap.repository.objects import contents_of
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
@@ -92,12 +92,13 @@ def catch_up_snapshots(
     new, parents = [], set()
     # What was added or deleted may not be durable yet: the process may have been killed.
     store.settle(layout.snapshot_name(snapshot) for snapshot in added | gone)
-    for snapshot in added:
-        with contextlib.suppress(CorruptionError, ObjectNotFound):
-            data = store.get(layout.snapshot_name(snapshot), bytes_max=limits.RECORD_BYTES_MAX)
-            found = decode_manifest(data, snapshot, naming)
-            new.append((found.time, snapshot, data))
-            parents.add(found.parent)
+    wanted = {layout.snapshot_name(snapshot): snapshot for snapshot in added}
+    for name, data in contents_of(store, wanted):
+        if isinstance(data, bytes):
+            with contextlib.suppress(CorruptionError):
+                found = decode_manifest(data, wanted[name], naming)
+                new.append((found.time, wanted[name], data))
+                parents.add(found.parent)
     # Its commit was killed after the commit point. While the index is being rebuilt that does not
     # follow: a missing tag has been deleted then. The same holds for a parent: the commit of its
     # child had it in an index, and so had already set its tags.

@@ -21,6 +21,7 @@ from pgsnap.format.remote import encode_gone_tag, is_gone_tag
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.repository.layout import COLLECTED_NOTES, COLLECTIONS, NOTES, TAGS
 from pgsnap.repository.log.publications import Publications
+from pgsnap.repository.small_objects import contents
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
 _TAKING_AWAY = tuple(f"{NOTES}{kind}/" for kind in ("forgotten", "unforgotten", "lost"))
@@ -33,8 +34,9 @@ class CreatedOnly:
     """A store that creates objects only, and in which each tag looks like one object that can be
     replaced."""
 
-    def __init__(self, inner: Store | Publications) -> None:
+    def __init__(self, inner: Store | Publications, transfers: int = 1) -> None:
         self.inner = inner
+        self.transfers = transfers
 
     def put(self, name: str, data: Data) -> None:
         body = data if isinstance(data, bytes) else b"".join(data)
@@ -130,13 +132,8 @@ class CreatedOnly:
     def _contents(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | CorruptionError]]:
         if isinstance(self.inner, Publications):
             yield from self.inner.contents(names)
-            return
-        for name in names:
-            with contextlib.suppress(ObjectNotFound):
-                try:
-                    yield name, self.inner.get(name, bytes_max=RECORD_BYTES_MAX)
-                except CorruptionError as error:
-                    yield name, error
+        else:
+            yield from contents(self.inner, names, self.transfers)
 
     def _list(self, prefix: str) -> Iterator[ObjectInfo]:
         if prefix in _TAKING_AWAY or prefix == NOTES:

@@ -86,7 +86,9 @@ class Repository(KnownSnapshots):
     def _use(self, unlocked: Unlocked | None) -> None:
         keys, place = keys_of(unlocked), self.place
         self.unlocked = unlocked
-        self.store: Store = objects_of(place.store, self.config, keys, self.index)
+        self.store: Store = objects_of(
+            place.store, self.config, keys, self.index, transfers=place.transfers
+        )
         known, self.log = self.log, publications_of(self.store)
         if self.log is not None and known is not None:
             self.log.is_direct = known.is_direct

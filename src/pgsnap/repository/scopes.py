@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import chain, islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from pgsnap import interrupts
 
 _T = TypeVar("_T")
+_Item = TypeVar("_Item")
 
 
 class FinishedOrAbandoned(ABC):
@@ -52,6 +54,27 @@ def threads(
         yield pool
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def side_by_side(
+    items: Iterable[_Item], task: Callable[[_Item], _T], at_once: int
+) -> Iterator[tuple[_Item, _T]]:
+    """Yield *items* in order, each with what *task* returns for it, which is done for *at_once* of
+    them at a time. Raises what it raises, Stopped."""
+    waiting = iter(items)
+    first = list(islice(waiting, 2))
+    if at_once == 1 or len(first) < 2:
+        yield from ((item, task(item)) for item in chain(first, waiting))
+        return
+    under_way: deque[tuple[_Item, Future[_T]]] = deque()
+    with threads(at_once, "snap-fetch") as pool:
+        for item in chain(first, waiting):
+            under_way.append((item, pool.submit(task, item)))
+            if len(under_way) > at_once:
+                done, future = under_way.popleft()
+                yield done, interrupts.result(future)
+        for done, future in under_way:
+            yield done, interrupts.result(future)
 
 
 class Window(Generic[_T]):

@@ -3,6 +3,7 @@ thread of its own, which is left behind."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -91,10 +92,10 @@ def _polled(run: Callable[[], _T]) -> _T:
 def result(future: Future[_T]) -> _T:
     """Return what *future* returns, for a thread other than the main one. Raises Stopped,
     LeftBehind."""
-    while True:
+    while not future.done():
         check()
-        try:
+        # Its own TimeoutError is raised below.
+        with contextlib.suppress(TimeoutError):
             return future.result(_POLL_SECONDS)
-        except TimeoutError:
-            if future.done():
-                raise
+    check()
+    return future.result()

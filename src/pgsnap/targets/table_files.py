@@ -7,7 +7,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -164,11 +164,21 @@ class _FolderFiles:
 
 
 class StoreOutput:
-    """Parts in a store. Those of an earlier export are removed at the end, with *force*."""
+    """Parts in a *folder* of a store, or if that is empty in the store itself. Those of an earlier
+    export are removed at the end, with *force*; then *close* is called."""
 
-    def __init__(self, store: Store, folder: str, shown: str, *, force: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: str,
+        shown: str,
+        *,
+        force: bool,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
-        self._folder = f"{folder}/"
+        self._folder = f"{folder}/" if folder else ""
+        self._close = close
         self._shown = shown
         self._force = force
         self._written: list[str] = []
@@ -206,11 +216,13 @@ class StoreOutput:
         if left:
             self._delete(left)
         self._store.put(self._folder + END_MARK, json.dumps(about).encode("utf-8"))
+        self._close()
 
     def abandon(self) -> None:
         with contextlib.suppress(StoreError):
             if self._written:
                 self._delete(self._written)
+            self._close()
 
     def _delete(self, names: Iterable[str]) -> None:
         self._store.delete(*(self._folder + name for name in names))

@@ -87,9 +87,10 @@ def _nothing(seen: Seen) -> Fault | None:
 
 @dataclass
 class ObjectServer:
-    """A context manager. *plan* says what happens to a request, and is called once for each."""
+    """A context manager. *held_by* may hold a request back; then *plan* says what happens to it."""
 
     plan: Callable[[Seen], Fault | None] = _nothing
+    held_by: Callable[[Seen], object] = _nothing
     # Of no credentials: everybody may do everything.
     rights: Mapping[str, Rights] = field(default_factory=dict)
     # How long a request without an answer is held.
@@ -98,11 +99,10 @@ class ObjectServer:
     delayed_until: Callable[[], bool] = lambda: True
     # Whether reads are answered only after all that was delayed had its effect.
     reads_settle: bool = False
-    # Whether conditions are honoured.
+    # Whether conditions are honoured, and objects deleted; how long after a look they are stored.
     if_none_match: bool = True
     if_match: bool = True
     delete_if_match: bool = True
-    # Whether objects are deleted, and how long after a look at a condition they are stored.
     deletes: bool = True
     gap_seconds: float = 0.0
     seen: list[Seen] = field(default_factory=list)
@@ -200,6 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = re.search(r"Credential=([^/]+)/", self.headers.get("Authorization", ""))
         headers = {name.lower(): value for name, value in self.headers.items()}
         seen = Seen(self.command, key, query, found[1] if found else "", len(body), headers)
+        self.store.held_by(seen)
         with self.store.lock:
             self.store.seen.append(seen)
             fault = self.store.plan(seen)
@@ -354,8 +355,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._mute:
             return
         if status >= 400 and not body:
-            code = _CODES[status]
-            body = f'<?xml version="1.0"?><Error><Code>{code}</Code></Error>'.encode()
+            body = f'<?xml version="1.0"?><Error><Code>{_CODES[status]}</Code></Error>'.encode()
         self.send_response(status)
         if stored is not None:
             self.send_header("ETag", stored.etag)

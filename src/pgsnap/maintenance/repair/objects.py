@@ -109,7 +109,7 @@ class ObjectMender:
             return
         self._repo.index.drop_snapshots([snapshot])
         if fault.problem:
-            self.lost.append(Damage("snapshot", name, fault.problem, (snapshot,), (), REPAIR_FROM))
+            self.lost.append(Damage("snapshot", name, fault.problem, (snapshot,), (), fault.remedy))
 
     # -- notes --------------------------------------------------------------------------------
 

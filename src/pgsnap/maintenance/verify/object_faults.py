@@ -10,15 +10,21 @@ from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import decode_indexed, decode_manifest, snapshot_id
 from pgsnap.format.small import decode_note, decode_tag, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.maintenance.verify.damage import REPAIR_FROM, accept_command
 from pgsnap.maintenance.verify.index_faults import columns_of
 from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.snapshots import SnapshotColumns
+from pgsnap.repository.objects import contents_of
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.slots import read_slots
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.repository.snapshots.notes import SHALLOW, sound_notes
-from pgsnap.stores.base import ObjectInfo
+
+_UNSEEN = (
+    "Nothing shows that it ever was here: its history was not copied, as by a push, pull or clone"
+    " of an earlier version, or it was lost together with the index."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,8 @@ class Fault:
     """An object that is damaged, misplaced or missing (*data* is None).
 
     *belongs* is the name under which its bytes, if intact, should be stored. *snapshot* is the one
-    whose manifest it is, or that a tag names.
+    whose manifest it is, or that a tag names. *remedy* is the command for one that cannot be mended
+    from what is here.
     """
 
     name: str
@@ -34,6 +41,7 @@ class Fault:
     data: bytes | None
     belongs: str | None = None
     snapshot: SnapshotId | None = None
+    remedy: str = REPAIR_FROM
 
 
 def manifest_faults(
@@ -46,8 +54,8 @@ def manifest_faults(
     parents: list[tuple[SnapshotId, SnapshotId]] = []
     # Before the store is listed: what others publish from now on may be in the log only.
     known_before = logged(repo)
-    for info, data, why in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
-        name = layout.hash_of(info.name)
+    for stored, data, why in _stored(repo, layout.SNAPSHOTS, b"\x89snapM"):
+        name = layout.hash_of(stored)
         content = snapshot_id(data, repo.naming)
         if name == content and (found := _head(data, content)) is not None:
             head, _, alias = found
@@ -57,26 +65,26 @@ def manifest_faults(
                 parents.append((content, head.parent))
         elif name != content and is_manifest(data):
             problem = "It is the manifest of another snapshot."
-            yield Fault(info.name, problem, data, layout.snapshot_name(content), name)
+            yield Fault(stored, problem, data, layout.snapshot_name(content), name)
         else:
             problem = why or "Its bytes are damaged: they do not hash to its name."
-            yield Fault(info.name, problem, data, None, name)
+            yield Fault(stored, problem, data, None, name)
         if name is not None:
             # Its fault has already been reported.
             there.add(name)
     absent = [(child, parent) for child, parent in parents if parent not in there]
     # Read after the snapshots: it is written before them.
     cut = _without_parents(repo) if absent else frozenset()
-    wanted = {
+    unseen = {
         parent: f"It is the parent of snapshot {child.hex()[:12]}"
         for child, parent in absent
         if (child.hex(), parent.hex()) not in cut
     }
-    for one in known_before:
-        wanted.setdefault(one, "The log has it")
+    wanted = {one: unseen.pop(one, "The log has it") for one in known_before}
     for lost in repo.index.lost_snapshots():
         wanted[lost] = "The index knew it"
-    yield from _missing(repo, wanted, there)
+        unseen.pop(lost, None)
+    yield from _missing(repo, wanted, unseen, there)
 
 
 def _without_parents(repo: Repository) -> Set[tuple[str, str]]:
@@ -96,27 +104,25 @@ def logged(repo: Repository) -> Set[SnapshotId]:
     return frozenset() if chain is None else chain.snapshots
 
 
-def _stored(repo: Repository, folder: str, magic: bytes) -> Iterator[tuple[ObjectInfo, bytes, str]]:
-    """Yield the objects of a folder with their bytes, and why these cannot be had, except files
-    that are none: those have no hash as their name and do not begin with *magic*."""
-    for info in repo.store.list(folder):
-        why = ""
-        try:
-            data = repo.store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-        except ObjectNotFound:
-            continue
-        except CorruptionError as error:
+def _stored(repo: Repository, folder: str, magic: bytes) -> Iterator[tuple[str, bytes, str]]:
+    """Yield the names of the objects of a folder with their bytes, and why these cannot be had,
+    except files that are none: those have no hash as their name and do not begin with *magic*."""
+    for name, found in contents_of(repo.store, (info.name for info in repo.store.list(folder))):
+        why, data = "", found
+        if isinstance(data, CorruptionError):
             # A bad sector on the disk, or a sealed object that does not open.
-            data, why = (
-                b"",
-                f"{error.message[:1].upper()}{error.message[1:]}. {error.detail}".strip(),
-            )
-        if layout.hash_of(info.name) is not None or data.startswith(magic):
-            yield info, data, why
+            message = data.message
+            why = f"{message[:1].upper()}{message[1:]}. {data.detail}".strip()
+            data = b""
+        if layout.hash_of(name) is not None or data.startswith(magic):
+            yield name, data, why
 
 
 def _missing(
-    repo: Repository, wanted: dict[SnapshotId, str], there: set[SnapshotId]
+    repo: Repository,
+    wanted: dict[SnapshotId, str],
+    unseen: dict[SnapshotId, str],
+    there: set[SnapshotId],
 ) -> Iterator[Fault]:
     gone = given_up(repo) | there | accepted_losses(repo).keys()
     for snapshot in forgotten(repo):
@@ -125,6 +131,11 @@ def _missing(
         if snapshot not in gone:
             name = layout.snapshot_name(snapshot)
             yield Fault(name, f"{why}, but it is gone.", None, None, snapshot)
+    for snapshot, why in unseen.items():
+        if snapshot not in gone:
+            name = layout.snapshot_name(snapshot)
+            remedy = accept_command([snapshot])
+            yield Fault(name, f"{why}. {_UNSEEN}", None, None, snapshot, remedy)
 
 
 def given_up(repo: Repository) -> set[SnapshotId]:
@@ -161,16 +172,16 @@ def lost_while_forgotten(repo: Repository) -> Iterator[tuple[SnapshotId, bytes]]
 
 def note_faults(repo: Repository) -> Iterator[Fault]:
     """Yield the faulty notes. A deleted one leaves no trace."""
-    for info, data, why in _stored(repo, layout.NOTES, b"\x89snapN"):
+    for stored, data, why in _stored(repo, layout.NOTES, b"\x89snapN"):
         try:
             note = decode_note(data, "a note")
         except CorruptionError as error:
-            yield Fault(info.name, why or error.detail or f"{error.message}.", data)
+            yield Fault(stored, why or error.detail or f"{error.message}.", data)
             continue
         belongs = layout.note_name(note.kind, note_id(data, repo.naming))
-        if belongs != info.name:
+        if belongs != stored:
             problem = "It is another note, or lies in the wrong place."
-            yield Fault(info.name, problem, data, belongs, note.snapshot)
+            yield Fault(stored, problem, data, belongs, note.snapshot)
 
 
 def tag_faults(repo: Repository, whole: Collection[SnapshotId] = frozenset()) -> Iterator[Fault]:

@@ -184,8 +184,7 @@ class _Verification:
         for fault in manifest_faults(repo, self._whole):
             hit = (fault.snapshot,) if fault.snapshot is not None else ()
             mends = bool(fault.belongs) or any(map(self._can_put_back, hit))
-            command = REPAIR if mends else REPAIR_FROM
-            self._tell("snapshot", fault, hit, command)
+            self._tell("snapshot", fault, hit, REPAIR if mends else fault.remedy)
         self._found += log_damage(repo)
         for fault in note_faults(repo):
             self._tell("note", fault, (), REPAIR if fault.belongs else REPAIR_FROM)

@@ -25,7 +25,8 @@ from pgsnap.repository import layout
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE, ChunkReader
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.scopes import threads
+from pgsnap.repository.objects import reads_at_once
+from pgsnap.repository.scopes import side_by_side, threads
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
 
@@ -115,13 +116,20 @@ def pack_tables(
     """Yield the tables of *packs*, many at a time, for `add_tables`. Unsound packs are added to
     *left_out* by name, each with the reason."""
     found: list[PackTable] = []
-    for pack, info in packs:
+
+    def read(one: tuple[PackId, ObjectInfo]) -> PackTable | CorruptionError | ObjectNotFound:
+        pack, info = one
         try:
             table, size = find_table(store, pack, info, scheme)
         except (CorruptionError, ObjectNotFound) as error:
-            left_out.append((info.name, error.detail or f"{error.message}."))
+            return error
+        return PackTable(pack, info, table, size != info.object_bytes)
+
+    for (_, info), table in side_by_side(packs, read, reads_at_once(store)):
+        if not isinstance(table, PackTable):
+            left_out.append((info.name, table.detail or f"{table.message}."))
             continue
-        found.append(PackTable(pack, info, table, size != info.object_bytes))
+        found.append(table)
         if sum(len(one.locations) for one in found) >= _FRAMES_AT_ONCE:
             yield found
             found = []

@@ -53,6 +53,7 @@ from pgsnap.repository.layout import (
     hash_of,
     snapshot_name,
 )
+from pgsnap.repository.small_objects import contents
 from pgsnap.stores.base import Data, ObjectInfo, Store
 
 LISTED_SECONDS = 24 * 60 * 60
@@ -78,8 +79,9 @@ class Publications:
     Nothing is known of it before `refresh`. Once it *is_direct*, everything is read from the store.
     """
 
-    def __init__(self, inner: Store, index: Index) -> None:
+    def __init__(self, inner: Store, index: Index, transfers: int = 1) -> None:
         self.inner = inner
+        self._transfers = transfers
         self.listing = Listing(index)
         self.is_direct = False
         self.fault: StoreError | None = None
@@ -125,20 +127,17 @@ class Publications:
                 yield ObjectInfo(name, 0)
 
     def contents(self, names: Iterable[str]) -> Iterator[tuple[str, bytes | CorruptionError]]:
-        """Yield objects that are never replaced, each with what it holds or why that cannot be
-        read; none that is not there. Each is read from the store once."""
+        """Yield objects that are never replaced, in no certain order, each with what it holds or
+        why that cannot be read; none that is not there. Each is read from the store once."""
         known = {} if self.is_direct else self.listing.contents(TAGS)
+        wanted = list(names)
+        yield from ((name, known[name]) for name in wanted if name in known)
         read = []
-        for name in names:
-            if name in known:
-                yield name, known[name]
-                continue
-            with contextlib.suppress(ObjectNotFound):
-                try:
-                    read.append((name, self.get(name, bytes_max=RECORD_BYTES_MAX)))
-                    yield read[-1]
-                except CorruptionError as error:
-                    yield name, error
+        unknown = [name for name in wanted if name not in known]
+        for name, data in contents(self, unknown, self._transfers):
+            if isinstance(data, bytes):
+                read.append((name, data))
+            yield name, data
         with contextlib.suppress(StoreFull):
             self.listing.keep(read)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from pgsnap.errors import CorruptionError, ObjectNotFound
+from pgsnap.errors import CorruptionError
 from pgsnap.format.small import decode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Naming, Note
 from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
+from pgsnap.repository.objects import contents_of
 from pgsnap.stores.base import Store
 
 SHALLOW = "shallow"
@@ -36,23 +37,24 @@ def sound_notes(
     FormatTooNew, StoreError.
     """
     told = damaged if damaged is not None else []
-    for info in store.list(f"{layout.NOTES}{kind}/"):
-        name = layout.hash_of(info.name)
-        if name is None or name in known or info.object_bytes < bytes_min:
-            continue
+    wanted = {
+        info.name: name
+        for info in store.list(f"{layout.NOTES}{kind}/")
+        if (name := layout.hash_of(info.name)) is not None
+        and name not in known
+        and info.object_bytes >= bytes_min
+    }
+    for stored, data in contents_of(store, wanted):
         try:
-            data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
-            if note_id(data, naming) != name:
-                told.append(info.name)
+            if isinstance(data, CorruptionError) or note_id(data, naming) != wanted[stored]:
+                told.append(stored)
                 continue
-            note = decode_note(data, f'note "{info.name}"')
+            note = decode_note(data, f'note "{stored}"')
         except CorruptionError:
-            told.append(info.name)
-            continue
-        except ObjectNotFound:
+            told.append(stored)
             continue
         if note.kind == kind:
-            yield name, note
+            yield wanted[stored], note
 
 
 def about_original(index: Index, note: Note) -> Note:
@@ -77,16 +79,20 @@ def all_notes(
 ) -> list[Note]:
     """Return the notes of a kind, newest first. Raises CorruptionError."""
     found = []
-    for info in store.list(f"{layout.NOTES}{kind}/"):
-        name = layout.hash_of(info.name)
-        if name is None and info.object_bytes > RECORD_BYTES_MAX:
-            continue
-        data = store.get(info.name, bytes_max=RECORD_BYTES_MAX)
+    wanted = [
+        info.name
+        for info in store.list(f"{layout.NOTES}{kind}/")
+        if layout.hash_of(info.name) is not None or info.object_bytes <= RECORD_BYTES_MAX
+    ]
+    for stored, data in contents_of(store, wanted):
+        name = layout.hash_of(stored)
+        if isinstance(data, CorruptionError):
+            raise data
         if name is None and not data.startswith(b"\x89snapN"):
             continue
         if name != note_id(data, naming):
-            raise CorruptionError(f'note "{info.name}" is damaged')
-        note = decode_note(data, f'note "{info.name}"')
+            raise CorruptionError(f'note "{stored}" is damaged')
+        note = decode_note(data, f'note "{stored}"')
         if database is None or note.database == database:
             found.append(note)
     return sorted(found, key=lambda note: note.time, reverse=True)

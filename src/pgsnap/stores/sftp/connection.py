@@ -27,9 +27,11 @@ _LOSSES_MAX = 5
 class Connection:
     """Runs tasks on a link to the server, and again on another one where it broke."""
 
-    def __init__(self, address: Address, root: str) -> None:
+    def __init__(self, address: Address, root: str, *, is_only: bool = False) -> None:
+        """*is_only*: nobody else writes there, so at the end nothing temporary stays."""
         self.address = address
         self._root = root
+        self._is_only = is_only
         self._connecting = asyncio.Lock()
         self._link: Link | None = None
         # The sessions of broken links, of which something may still be on its way.
@@ -71,7 +73,7 @@ class Connection:
             with contextlib.suppress(Lost, Missing, Refused):
                 while self._ended:
                     await link.remove_all(self._ended.pop())
-            await link.end()
+            await link.end(is_last=self._is_only)
 
     def _forget(self, link: Link) -> None:
         link.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
 import stat
 from collections.abc import Awaitable, Callable, Iterator
@@ -23,6 +24,8 @@ TEMPORARY = "tmp"
 BLOCK_BYTES = 255 * 1024
 # By the server's clock. A process that sleeps for longer makes a new session.
 LEFTOVER_SECONDS = 24 * 60 * 60
+# Whatever else is there may be somebody's own.
+_LEFTOVER = re.compile(r"[0-9a-f]{16}(-ended)?|cas-[0-9a-f]{16}")
 
 
 class Lost(Exception):
@@ -184,9 +187,9 @@ class Link:
         """Remove what killed writers left behind long ago."""
         now = (await self._look(self.session)).mtime or 0
         for entry in await self.entries(TEMPORARY):
-            if now - entry.modified > LEFTOVER_SECONDS:
-                name = f"{TEMPORARY}/{entry.name}"
-                await (self.remove_all(name) if entry.is_folder else self.remove(name))
+            is_old = now - entry.modified > LEFTOVER_SECONDS
+            if is_old and entry.is_folder and _LEFTOVER.fullmatch(entry.name):
+                await self.remove_all(f"{TEMPORARY}/{entry.name}")
 
     async def stage(self, data: Data, name: str = "") -> Staged:
         """Write a durable file in the session's folder, or with a *name* below it."""
@@ -330,13 +333,15 @@ class Link:
         self._in_background.add(task)
         task.add_done_callback(self._in_background.discard)
 
-    async def end(self) -> None:
-        """Remove the session's folder, and close the connection."""
+    async def end(self, *, is_last: bool) -> None:
+        """Remove the session's folder, and if it *is_last* what held it; close the connection."""
         with contextlib.suppress(Lost, Missing, Refused):
             if self._in_background:
                 await asyncio.wait(self._in_background)
             if self.has_session:
                 await self.remove_all(self.session)
+                if is_last:
+                    await self.remove_folder(TEMPORARY)
         self._ssh.close()
 
     def abort(self) -> None:

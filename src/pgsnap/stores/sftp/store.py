@@ -42,19 +42,26 @@ class SftpStore:
     """
 
     def __init__(
-        self, address: Address, pace: Pace | None = None, counter: Counter | None = None
+        self,
+        address: Address,
+        pace: Pace | None = None,
+        counter: Counter | None = None,
+        *,
+        is_only: bool = False,
     ) -> None:
-        """Raises UsageError, and StoreError without asyncssh."""
+        """*is_only*: this is no repository, and nobody else writes there. Raises UsageError, and
+        StoreError without asyncssh."""
         _require_asyncssh()
         self.address = address
         self._root = root_of(address)
         self._traffic = Traffic(pace or Pace())
         self._counter = counter or Counter()
+        self._is_only = is_only
         self._begin()
 
     def _begin(self) -> None:
         self._loop = loop.shared()
-        self._connection = Connection(self.address, self._root)
+        self._connection = Connection(self.address, self._root, is_only=self._is_only)
         self._folders = Folders()
         self._loop.at_end(self, self._connection.close)
 
@@ -93,15 +100,16 @@ class SftpStore:
         return contextlib.nullcontext()
 
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
-        """Yield the objects below a folder; several of its folders are listed at once."""
-        waiting = [checked(prefix.removesuffix("/"))]
+        """Yield the objects below a folder, or if *prefix* is empty all; several of its folders are
+        listed at once."""
+        waiting = [checked(prefix.removesuffix("/")) if prefix else ""]
         while waiting:
             names, waiting = waiting[:_LISTINGS], waiting[_LISTINGS:]
             listed = self._run(partial(_entries, names), prefix, Request.LIST)
             for folder, entries in zip(names, listed, strict=True):
                 for entry in entries:
                     interrupts.check()
-                    name = f"{folder}/{entry.name}"
+                    name = f"{folder}/{entry.name}" if folder else entry.name
                     if not entry.name.isascii():
                         # Object names are ASCII: a stray file.
                         continue

@@ -13,6 +13,7 @@ import pytest
 
 from pgsnap.errors import CorruptionError, UsageError
 from pgsnap.limits import PACK_BYTES
+from pgsnap.maintenance.repair.losses import accept, find_losses, vanished
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.model import Note, SnapshotId, Tag
 from pgsnap.repository.layout import snapshot_name
@@ -215,6 +216,32 @@ def test_what_comes_without_its_parent_is_no_damage_and_a_removed_parent_is(
         problems = [one.problem for one in verify(there).findings]
         assert any(f"the parent of snapshot {new.hex()[:12]}" in one for one in problems)
         assert not any(f"the parent of snapshot {made[5].hex()[:12]}" in one for one in problems)
+
+
+def test_a_parent_that_never_was_there_is_not_called_gone_and_can_be_given_up(pair: Pair) -> None:
+    made = pair.commit(0, 1, 2)
+    pair.push(named=[made[1]])
+    # Earlier versions did not note what came without its parent.
+    for note in (pair.folder_there / "notes" / "shallow").rglob("*"):
+        if note.is_file():
+            note.unlink()
+    with Repository.open(pair.there) as there:
+        (found,) = verify(there).findings
+        assert found.problem.startswith(f"It is the parent of snapshot {made[1].hex()[:12]}. Noth")
+        assert "its history was not copied" in found.problem
+        assert found.next == f"snap repair --accept-loss {made[0].hex()[:12]}"
+    # Where it was seen, it is gone.
+    pair.push(named=[made[0]])
+    with Repository.open(pair.there) as there:
+        assert not verify(there).findings
+        there.store.delete(snapshot_name(made[0]))
+    with Repository.open(pair.there, whole=True) as there:
+        (found,) = verify(there).findings
+        assert found.problem.endswith(", but it is gone.")
+        # What is named as the way out is one.
+        accept(there, find_losses(there, [vanished(there, made[0].hex()[:12])]), by="test")
+        assert not verify(there).findings
+    assert pair.check(pair.there) == {1}
 
 
 def test_notes_travel_but_those_that_forget(pair: Pair) -> None:

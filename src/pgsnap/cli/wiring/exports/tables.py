@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 FORMATS = ("sql", "parquet", "csv", "sqlite")
 _SQLITE_ENDINGS = (".sqlite", ".sqlite3", ".db")
 _DIGITS_MAX = 76
+_EXAMPLES = {
+    "s3": "s3://BUCKET/PREFIX",
+    "gs": "gs://BUCKET/PREFIX",
+    "az": "az://CONTAINER/PREFIX",
+    "sftp": "sftp://USER@HOST/PATH",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +117,14 @@ def _store(url: str, *, force: bool) -> Output:
     above, _, folder = address.path.rstrip("/").rpartition("/")
     if not folder or folder in (".", "..", "~"):
         raise UsageError(
-            f"{url} names no folder for the tables", hint="Add one: s3://BUCKET/PREFIX"
+            f"{url} names no folder for the tables",
+            hint=f"Add one: {_EXAMPLES[address.scheme]}",
         )
     if address.scheme == "sftp":
-        above = above or "/"
-    return StoreOutput(
-        open_store(replace(address, path=above), os.environ), folder, url, force=force
-    )
+        from pgsnap.stores.sftp.store import SftpStore
+
+        # Nothing is written beside the folder: that may be forbidden, or somebody else's.
+        only = SftpStore(address, is_only=True)
+        return StoreOutput(only, "", url, force=force, close=only.close)
+    store = open_store(replace(address, path=above), os.environ)
+    return StoreOutput(store, folder, url, force=force)
