@@ -219,3 +219,68 @@ def test_a_new_column_stops_every_masked_copy_until_it_is_listed(
     assert found.code == 0, found.err
     made = Database(database.cluster, name)
     assert made.psql("SELECT mail LIKE '%@example.%', phone LIKE '+999%' FROM t").strip() == "t|t"
+
+
+DEFINED = """
+CREATE TYPE grade AS ENUM ('Ann', 'Bob');
+CREATE TABLE p (id int PRIMARY KEY, mail text DEFAULT 'me@x' CHECK (mail <> 'bad@x'), g grade,
+  "Odd" text);
+ALTER TABLE p ADD CHECK (mail <> 'w@x') NOT VALID;
+COMMENT ON COLUMN p."Odd" IS 'as of Ann';
+COMMENT ON COLUMN p.id IS 'id';
+INSERT INTO p VALUES (1, 'a@x', 'Ann', 'o'), (2, 'b', 'Bob', 'p');
+CREATE VIEW v AS SELECT id FROM p WHERE mail = 'ann@x';
+CREATE VIEW v2 AS SELECT id FROM p WHERE mail > g::text;
+CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM p WHERE mail = 'x'$$;
+CREATE FUNCTION f2() RETURNS bigint LANGUAGE sql AS $$SELECT count(mail) FROM p$$;
+CREATE INDEX pi ON p (id) WHERE mail = 'x';
+CREATE POLICY pol ON p USING (mail = 'me');
+CREATE TABLE l (name text, n int) PARTITION BY LIST (name);
+CREATE TABLE l_ann PARTITION OF l FOR VALUES IN ('ann');
+CREATE TABLE l_others PARTITION OF l DEFAULT;
+CREATE TABLE r (name text, n int) PARTITION BY RANGE (name);
+CREATE TABLE r_a PARTITION OF r FOR VALUES FROM ('a') TO ('m');
+INSERT INTO l VALUES ('ann', 1);
+INSERT INTO r VALUES ('ann', 1);
+SELECT lo_from_bytea(0, 'x');
+"""
+DEFINED_MASKS = """
+key_file = "masks.key"
+tables.p = { id = "keep", mail = "hash", g = "null", Odd = "hash" }
+tables.r = { name = "hash", n = "keep" }
+tables.l = { n = "keep", name = "hash" }
+"""
+SAID = (
+    "name of public.r is masked, and the bounds of its partitions stay as they are: public.r_a",
+    "defaults of masked columns stay as they are: mail of public.p",
+    "CHECK constraints with texts about masked columns stay: mail of public.p",
+    "the labels of the enums of masked columns stay: public.grade (g of public.p)",
+    "functions that name masked columns hold texts, which stay: public.f()",
+    "views that name masked columns hold texts, which stay: public.v",
+    "indexes that name masked columns hold texts, which stay: public.pi",
+    "policies that name masked columns hold texts, which stay: public.p pol",
+    'comments on masked columns stay as they are: p."Odd"',
+    "large objects are left out",
+)
+
+
+def test_definitions_that_hold_values_of_masked_columns_are_named_or_refused(
+    snap: CommandLine, database: Database
+) -> None:
+    snap.use_tools_of(database.cluster)
+    database.psql(DEFINED)
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    snap.ok("commit", "-m", "first")
+    key = snap.work / "masks.key"
+    key.touch(mode=0o600)
+    key.write_text("x" * 32)
+    (snap.work / "masks.toml").write_text(DEFINED_MASKS)
+    refused = snap("mask", "check", "latest")
+    message = "name of public.l is masked, and its values are in the bounds of partitions:"
+    assert (refused.code, f"{message} public.l_ann" in refused.err) == (4, True), refused.err
+    (snap.work / "masks.toml").write_text(
+        DEFINED_MASKS.replace('n = "keep", name = "hash"', 'n = "keep", name = "keep"')
+    )
+    said = snap.ok("mask", "check", "latest", "--json").json["warnings"]
+    assert [words for words in said if words in SAID] == list(SAID)

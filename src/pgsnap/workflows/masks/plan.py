@@ -18,6 +18,7 @@ from pgsnap.words import plural
 from pgsnap.workflows.contents.table_names import read_definitions
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.masks.columns import check_columns, column_warnings
+from pgsnap.workflows.masks.definitions import check_definitions
 from pgsnap.workflows.masks.keys import check_keys
 from pgsnap.workflows.masks.listed import check_listed
 
@@ -43,7 +44,8 @@ def plan_masks(repo: Repository, snapshot: Snapshot, masks: Masks) -> MaskPlan:
     findings += check_columns(masking, tables)
     findings += check_keys(masking, rows)
     findings += Findings(warnings=column_warnings(masking, tables))
-    findings += Findings(warnings=_left_out(masks, snapshot, definitions))
+    findings += check_definitions(masking, definitions)
+    findings += Findings(warnings=_left_out(repo, masks, snapshot, definitions))
     return MaskPlan(masking, findings, tables)
 
 
@@ -123,8 +125,19 @@ def _sentence(problem: Problem) -> str:
     return f"{problem.message[:1].upper()}{problem.message[1:]}. {problem.detail}".strip()
 
 
-def _left_out(masks: Masks, snapshot: Snapshot, definitions: Definitions) -> tuple[str, ...]:
+def _left_out(
+    repo: Repository, masks: Masks, snapshot: Snapshot, definitions: Definitions
+) -> tuple[str, ...]:
     found = []
+    sections = {section.name.kind for section in repo.sections(snapshot)}
+    if SectionKind.LARGE_OBJECTS in sections:
+        found.append(
+            "large objects are copied as they are"
+            if masks.keeps_large_objects
+            else "large objects are left out"
+        )
+    if SectionKind.STATISTICS in sections:
+        found.append("planner statistics are left out: values of columns are in them")
     entries = (*definitions.pre, *definitions.post)
     for kind in SECRETS:
         word = kind.decode()

@@ -1,0 +1,203 @@
+"""What of the values of masked columns the definitions hold, which are not masked."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from pgsnap.dump.definitions.ddl import DdlEntry
+from pgsnap.dump.definitions.statements import Kind as TokenKind
+from pgsnap.dump.definitions.statements import Token, statements
+from pgsnap.dump.definitions.table_columns import listed_items
+from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached
+from pgsnap.masking.catalog import Family
+from pgsnap.masking.events import Masking
+from pgsnap.masking.masks import Kind
+from pgsnap.targets.checks.preflight import Findings, Problem
+from pgsnap.words import some
+from pgsnap.workflows.contents.table_names import shown
+
+Masked = dict[TableName, frozenset[str]]
+"""The tables with masked columns, and these."""
+
+_NAMED = {
+    "VIEW": "views",
+    "MATERIALIZED VIEW": "materialized views",
+    "RULE": "rules",
+    "POLICY": "policies",
+    "TRIGGER": "triggers",
+    "INDEX": "indexes",
+    "STATISTICS": "extended statistics",
+    "FUNCTION": "functions",
+    "PROCEDURE": "procedures",
+}
+_CODE = ("FUNCTION", "PROCEDURE")
+# What begins and ends a body.
+_BODY = re.compile(r"\A(?:'|\$\w*\$)|(?:'|\$\w*\$)\Z")
+
+
+def check_definitions(masking: Masking, definitions: Definitions) -> Findings:
+    """Return where definitions hold values of masked columns: the bounds of a partition by list are
+    such values, and forbid the masks; what else there may be is named."""
+    masked = _masked(masking)
+    findings = _bounds(masking, definitions, masked)
+    about = _about(masking, definitions, masked)
+    return findings + Findings(warnings=tuple(about))
+
+
+def _masked(masking: Masking) -> Masked:
+    found = {}
+    for table, columns in masking.catalog.tables.items():
+        rules = masking.rules(table) or {}
+        names = {name for name in columns if name in rules and rules[name].kind is not Kind.KEEP}
+        if names:
+            found[table] = frozenset(names)
+    return found
+
+
+def _bounds(masking: Masking, definitions: Definitions, masked: Masked) -> Findings:
+    lists: dict[TableName, list[TableName]] = defaultdict(list)
+    ranges: dict[TableName, list[TableName]] = defaultdict(list)
+    for entry in definitions.pre:
+        if entry.type != "TABLE ATTACH" or entry.table is None:
+            continue
+        keys = masking.catalog.partition_keys.get(entry.table, frozenset())
+        if not keys & masked.get(entry.table, frozenset()):
+            continue
+        words = [token.text for token in _significant(entry.text)]
+        if "VALUES" in words:
+            kind = words[words.index("VALUES") + 1]
+            kinds = {"IN": lists, "FROM": ranges}
+            if kind in kinds:
+                kinds[kind][entry.table].append(attached(entry))
+    problems, warnings = [], []
+    for table, partitions in sorted(lists.items()):
+        names = ", ".join(sorted(masking.catalog.partition_keys[table] & masked[table]))
+        problems.append(
+            Problem(
+                f"{names} of {shown(table)} is masked, and its values are in the bounds of"
+                f" partitions: {some(list(map(shown, partitions)))}",
+                detail="Definitions are not masked: the bounds of a partition by list are values of"
+                " the column.",
+                hint=f'If they may be seen, write "keep" for {names}.',
+            )
+        )
+    for table, partitions in sorted(ranges.items()):
+        names = ", ".join(sorted(masking.catalog.partition_keys[table] & masked[table]))
+        warnings.append(
+            f"{names} of {shown(table)} is masked, and the bounds of its partitions stay as they"
+            f" are: {some(list(map(shown, partitions)))}"
+        )
+    return Findings(tuple(problems), tuple(warnings))
+
+
+def _about(masking: Masking, definitions: Definitions, masked: Masked) -> Iterator[str]:
+    """Yield what definitions may say about the values of masked columns."""
+    defaults, checks = list[str](), list[str]()
+    # Partitions repeat what their table says.
+    masked = {t: names for t, names in masked.items() if t not in masking.catalog.parents}
+    for entry in definitions.pre:
+        if entry.type == "TABLE" and entry.table in masked:
+            for column, is_default in _literals_in(entry.text, masked[entry.table]):
+                where = defaults if is_default else checks
+                where.append(f"{column} of {shown(entry.table)}")
+    for entry in (*definitions.pre, *definitions.post):
+        names = masked.get(entry.table, frozenset()) if entry.table is not None else frozenset()
+        if entry.type == "DEFAULT" and entry.table is not None and names:
+            column = entry.name.split(" ")[-1]
+            if column in names and _has_string(_significant(entry.text)):
+                defaults.append(f"{column} of {shown(entry.table)}")
+        elif entry.type == "CHECK CONSTRAINT" and entry.table is not None:
+            tokens = _significant(entry.text)
+            if _has_string(tokens):
+                checks += (f"{n} of {shown(entry.table)}" for n in sorted(_words(tokens) & names))
+    if defaults:
+        yield f"defaults of masked columns stay as they are: {some(_once(defaults))}"
+    if checks:
+        yield f"CHECK constraints with texts about masked columns stay: {some(_once(checks))}"
+    if labels := _labels(masking, masked):
+        yield f"the labels of the enums of masked columns stay: {some(labels)}"
+    yield from _objects(definitions, masked)
+
+
+def _objects(definitions: Definitions, masked: Masked) -> Iterator[str]:
+    """Yield the views, functions and others with a text in them that name a masked column."""
+    names = frozenset[str]().union(*masked.values())
+    found: dict[str, list[str]] = defaultdict(list)
+    comments = []
+    for entry in (*definitions.pre, *definitions.post):
+        if entry.type in _NAMED:
+            tokens = _significant(entry.text)
+            if _names_with_string(entry, tokens, names):
+                found[_NAMED[entry.type]].append(entry.title.removeprefix(f"{entry.type} "))
+        elif entry.type == "COMMENT" and entry.name.startswith("COLUMN "):
+            words = _significant(entry.text)
+            if names & _words(words[: next(_strings_at(words), 0)]):
+                comments.append(entry.name.removeprefix("COLUMN "))
+    for what, titles in found.items():
+        yield f"{what} that name masked columns hold texts, which stay: {some(titles)}"
+    if comments:
+        yield f"comments on masked columns stay as they are: {some(comments)}"
+
+
+def _names_with_string(entry: DdlEntry, tokens: list[Token], names: frozenset[str]) -> bool:
+    if entry.type in _CODE:
+        # The body is a text itself, with texts in it, or follows as it is.
+        bodies = [_BODY.sub("", token.text) for token in tokens if token.kind is TokenKind.STRING]
+        tokens = [*tokens, *(inner for body in bodies for inner in _significant(body))]
+        return bool(names & _words(tokens)) and any("'" in body for body in bodies)
+    return bool(names & _words(tokens)) and _has_string(tokens)
+
+
+def _labels(masking: Masking, masked: Masked) -> list[str]:
+    found = []
+    for table, names in sorted(masked.items()):
+        for name in sorted(names):
+            column = masking.column(table, name)
+            if column.type.family is Family.ENUM:
+                found.append(f"{column.type.shown} ({name} of {shown(table)})")
+    return found
+
+
+def _literals_in(text: str, names: frozenset[str]) -> Iterator[tuple[str, bool]]:
+    """Yield the masked columns with texts in what CREATE TABLE says of them, and whether that is
+    their default."""
+    for item in listed_items(text):
+        tokens = [token for token in item if token.kind is not TokenKind.SPACE]
+        if not tokens or not _has_string(tokens):
+            continue
+        texts = [token.text for token in tokens]
+        first = _name(tokens[0])
+        if first in names and "DEFAULT" in texts:
+            yield first, True
+        elif "CHECK" in texts:
+            for name in sorted(_words(tokens) & names):
+                yield name, False
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def _significant(text: str) -> list[Token]:
+    return [t for tokens in statements(text) for t in tokens if t.kind is not TokenKind.SPACE]
+
+
+def _words(tokens: Iterable[Token]) -> frozenset[str]:
+    return frozenset(_name(t) for t in tokens if t.kind in (TokenKind.WORD, TokenKind.NAME))
+
+
+def _name(token: Token) -> str:
+    text = token.text
+    return text[1:-1].replace('""', '"') if token.kind is TokenKind.NAME else text
+
+
+def _has_string(tokens: Iterable[Token]) -> bool:
+    return any(True for _ in _strings_at(tokens))
+
+
+def _strings_at(tokens: Iterable[Token]) -> Iterator[int]:
+    for at, token in enumerate(tokens):
+        if token.kind is TokenKind.STRING and token.text not in ("''", "'*'"):
+            yield at
