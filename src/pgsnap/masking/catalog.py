@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 
 from pgsnap.dump.definitions.ddl import DdlEntry
 from pgsnap.dump.definitions.statements import Kind as TokenKind
 from pgsnap.dump.definitions.statements import Token, statements
-from pgsnap.dump.definitions.table_columns import listed_items
+from pgsnap.dump.definitions.table_columns import ENUM, ColumnTypes, listed_items
+from pgsnap.dump.definitions.table_columns import ColumnType as DefinedType
 from pgsnap.dump.definitions.table_parts import (
     Definitions,
     TableName,
@@ -38,17 +38,12 @@ _NAMES = re.compile(_WORD)
 _INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
 _PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) (\(.*\))", re.M | re.S)
 _TYPED = re.compile(rf"CREATE (?:UNLOGGED )?TABLE {_WORD}\.{_WORD} OF ")
-_ENUM = re.compile(r"^CREATE TYPE (\S.*) AS ENUM \(", re.M)
-_DOMAIN = re.compile(r"^CREATE DOMAIN (\S.*?) AS ", re.M)
-_STRING = re.compile(r"'((?:[^']|'')*)'")
-_TEXT = re.compile(r"(text|character varying|character|bpchar|name|(?:\S+\.)?citext)(?:\((\d+)\))?")
+_TEXTS = ("text", "character varying", "character", "bpchar", "name", "citext")
+# How many characters values have where the type has no number.
+_WIDTHS = {"character": 1, "name": 63}
 _INTEGERS = {"smallint": 16, "integer": 32, "bigint": 64}
-_MOMENT = re.compile(r"timestamp(?:\(\d\))? with(?:out)? time zone")
 _NO_COLUMN = frozenset(
     ("CONSTRAINT", "CHECK", "EXCLUDE", "LIKE", "PRIMARY", "UNIQUE", "FOREIGN", "NOT")
-)
-_AFTER_TYPE = frozenset(
-    ("COLLATE", "DEFAULT", "NOT", "NULL", "GENERATED", "CONSTRAINT", "OPTIONS", "CHECK", "WITH")
 )
 
 
@@ -64,6 +59,17 @@ class Family(enum.Enum):
     JSON = enum.auto()
     OTHER = enum.auto()
     UNKNOWN = enum.auto()
+
+
+_FAMILIES = {
+    "uuid": Family.UUID,
+    "date": Family.DATE,
+    "timestamp without time zone": Family.TIMESTAMP,
+    "timestamp with time zone": Family.TIMESTAMP,
+    "json": Family.JSON,
+    "jsonb": Family.JSON,
+    ENUM: Family.ENUM,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class Catalog:
     @classmethod
     def read(cls, definitions: Definitions) -> Catalog:
         found = cls()
-        types = _types(definitions.pre)
+        types = ColumnTypes(definitions.pre)
         inherited: dict[TableName, list[TableName]] = {}
         for entry in definitions.pre:
             if entry.type in ("TABLE", "FOREIGN TABLE") and entry.table is not None:
@@ -162,10 +168,11 @@ class Catalog:
         self,
         entry: DdlEntry,
         table: TableName,
-        types: Mapping[str, ColumnType],
+        types: ColumnTypes,
         inherited: dict[TableName, list[TableName]],
     ) -> None:
         columns = self.tables.setdefault(table, {})
+        defined = types.of(table)
         if _TYPED.match(entry.text) is not None:
             self.typed.add(table)
         for item in listed_items(entry.text):
@@ -175,7 +182,7 @@ class Catalog:
             if words[0].text in _NO_COLUMN:
                 self._take_check(table, words)
                 continue
-            column = _column(words, item, types)
+            column = _column(words, defined)
             columns[column.name] = column
             self._take_check(table, words)
         if (match := _INHERITS.search(entry.text)) is not None:
@@ -239,78 +246,39 @@ class Catalog:
             self._take_check(table, words)
 
 
-def _column(
-    words: Sequence[Token], item: Sequence[Token], types: Mapping[str, ColumnType]
-) -> Column:
+def _column(words: Sequence[Token], defined: Mapping[str, DefinedType]) -> Column:
     texts = [token.text for token in words]
-    start = item.index(words[0]) + 1
-    parts: list[str] = []
-    for token in item[start:]:
-        if token.kind is TokenKind.WORD and token.text in _AFTER_TYPE:
-            break
-        parts.append(token.text)
-    found = _resolved(" ".join("".join(parts).split()), types)
-    pairs = list(pairwise(texts))
+    name, pairs = _unquoted(texts[0]), list(pairwise(texts))
+    found = maskable(defined[name]) if name in defined else UNKNOWN
     return Column(
-        _unquoted(texts[0]),
+        name,
         found,
         is_not_null=("NOT", "NULL") in pairs or found.is_not_null,
         is_generated=("GENERATED", "ALWAYS") in pairs,
     )
 
 
-def _resolved(shown: str, types: Mapping[str, ColumnType]) -> ColumnType:
-    if (known := types.get(shown)) is not None:
-        return known
-    made = partial(ColumnType, shown=shown)
-    if (match := _TEXT.fullmatch(shown)) is not None:
-        is_padded = match[1] in ("character", "bpchar")
-        width = int(match[2] or 0) or {"character": 1, "name": 63}.get(match[1], 0)
-        folds_case = match[1].endswith("citext")
-        return made(Family.TEXT, width=width, is_padded=is_padded, folds_case=folds_case)
-    if shown in _INTEGERS:
-        return made(Family.INTEGER, width=_INTEGERS[shown])
-    if shown == "uuid":
-        return made(Family.UUID)
-    if shown == "date":
-        return made(Family.DATE)
-    if shown in ("json", "jsonb"):
-        return made(Family.JSON)
-    return made(Family.TIMESTAMP if _MOMENT.fullmatch(shown) else Family.OTHER)
-
-
-def _types(entries: Iterable[DdlEntry]) -> dict[str, ColumnType]:
-    """Return enums and domains, in the order of the dump, in which a domain comes after what it is
-    made of."""
-    found: dict[str, ColumnType] = {}
-    for entry in entries:
-        if entry.type == "TYPE" and (match := _ENUM.search(entry.text)) is not None:
-            body = entry.text[match.end() :].partition("\n);")[0]
-            labels = frozenset(label.replace("''", "'") for label in _STRING.findall(body))
-            found[match[1]] = ColumnType(Family.ENUM, match[1], labels=labels)
-        elif entry.type == "DOMAIN" and (match := _DOMAIN.search(entry.text)) is not None:
-            (tokens, *_) = statements(entry.text[match.end() :])
-            text = "".join(token.text for token in _until(tokens)).strip(" ;\n")
-            base = _resolved(" ".join(text.split()), found)
-            words = [token.text for token in tokens if token.kind is TokenKind.WORD]
-            is_not_null = ("NOT", "NULL") in pairwise(words)
-            found[match[1]] = ColumnType(
-                base.family,
-                match[1],
-                base.width,
-                base.is_padded,
-                base.folds_case,
-                base.labels,
-                base.is_not_null or is_not_null,
-            )
-    return found
-
-
-def _until(tokens: Iterable[Token]) -> Iterator[Token]:
-    for token in tokens:
-        if token.kind is TokenKind.WORD and token.text in _AFTER_TYPE:
-            return
-        yield token
+def maskable(type_: DefinedType) -> ColumnType:
+    """Return what values of a type can become."""
+    family, width, base = Family.OTHER, 0, type_.base
+    if type_.is_array:
+        pass
+    elif base in _TEXTS:
+        family = Family.TEXT
+        width = int(type_.modifiers[0]) if type_.modifiers else _WIDTHS.get(base, 0)
+    elif base in _INTEGERS:
+        family, width = Family.INTEGER, _INTEGERS[base]
+    else:
+        family = _FAMILIES.get(base, Family.OTHER)
+    return ColumnType(
+        family,
+        type_.text,
+        width,
+        is_padded=base in ("character", "bpchar"),
+        folds_case=base == "citext",
+        labels=frozenset(type_.labels),
+        is_not_null=type_.is_not_null,
+    )
 
 
 def _columns(text: str) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import BinaryIO, NoReturn, Protocol
 
+from pgsnap.dump.definitions.table_columns import ColumnType
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
 from pgsnap.errors import ValueUnfit
 from pgsnap.model import quote_ident
-from pgsnap.tabular.column_types import ColumnType
 
 BLOCK_BYTES = 2 * 1024 * 1024
 """How much text is taken at a time: values of a column in it are one array."""

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from pgsnap.dump.definitions.copy_text import without_escapes
+from pgsnap.dump.definitions.table_columns import ColumnType
 from pgsnap.errors import SnapError, StoreError, StoreFull, ValueUnfit
 from pgsnap.tabular.base import Column, Shape, Wishes, unicode_text
-from pgsnap.tabular.column_types import ColumnType
 
 Value: TypeAlias = "str | int | float | bytes"
 _INTEGERS = frozenset(("smallint", "integer", "bigint", "oid"))

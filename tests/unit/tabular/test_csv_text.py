@@ -8,9 +8,9 @@ from typing import BinaryIO
 import pytest
 
 from pgsnap.dump.definitions.copy_text import escaped
+from pgsnap.dump.definitions.table_columns import ColumnType
 from pgsnap.tabular import csv_text
 from pgsnap.tabular.base import Column, Shape, Wishes
-from pgsnap.tabular.column_types import ColumnType
 from pgsnap.tabular.csv_text import CsvTable, csv_of
 
 VALUES = (

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pgsnap.dump.definitions.copy_text import without_escapes
+from pgsnap.dump.definitions.table_columns import ENUM, UNKNOWN, ColumnType
 from pgsnap.tabular.arrow import odd_values
 from pgsnap.tabular.arrow.buffers import byte_strings, meant_strings, uuids
-from pgsnap.tabular.column_types import ENUM, UNKNOWN, ColumnType
 
 Convert = Callable[[pa.Array], pa.Array]
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from pgsnap.dump.definitions.table_columns import ColumnTypes
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.events import to_section_end
 from pgsnap.errors import CorruptionError
@@ -17,7 +18,6 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.stream import stored_events
 from pgsnap.repository.repository import Repository
 from pgsnap.tabular.base import Losses, Shape, TableWriter, Wishes
-from pgsnap.tabular.column_types import ColumnTypes
 from pgsnap.tabular.row_blocks import row_blocks, row_bytes
 from pgsnap.targets.table_files import Output, TableFiles, kept_or_gone, stem_of
 from pgsnap.workflows.contents.table_names import read_definitions, shown

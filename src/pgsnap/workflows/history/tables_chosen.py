@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pgsnap.dump.definitions.copy_text import copied_columns
+from pgsnap.dump.definitions.table_columns import ColumnType, ColumnTypes
 from pgsnap.dump.definitions.table_parts import Definitions, TableName
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.errors import CorruptionError, UnusableInput, UsageError
 from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.tabular.base import Column, Shape, Wishes, full_name
-from pgsnap.tabular.column_types import ColumnType, ColumnTypes
 from pgsnap.words import did_you_mean
 from pgsnap.workflows.contents.table_names import check_tables_known, shown
 from pgsnap.workflows.contents.table_rows import sections_of_rows

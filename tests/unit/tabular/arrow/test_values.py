@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pgsnap.dump.definitions.table_columns import ColumnType
 from pgsnap.errors import CorruptionError, ValueUnfit
 from pgsnap.tabular.arrow.values import BlockReader
 from pgsnap.tabular.base import Column, Losses, Shape, Wishes
-from pgsnap.tabular.column_types import ColumnType
 from pgsnap.tabular.sqlite_file import SqliteFile
 
 

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 from pgsnap.dump.definitions.ddl import ddl_entries
-from pgsnap.tabular.column_types import ENUM, UNKNOWN, ColumnTypes
+from pgsnap.dump.definitions.table_columns import (
+    ENUM,
+    RANGE,
+    RECORD,
+    UNKNOWN,
+    ColumnType,
+    ColumnTypes,
+)
 
 PRE_DATA = """
 --
@@ -39,6 +46,24 @@ CREATE DOMAIN s.money_of AS numeric(12,2) DEFAULT 0
 CREATE DOMAIN s.prices AS s.money_of[] NOT NULL;
 
 --
+-- Name: spans; Type: TYPE; Schema: s; Owner: me
+--
+
+CREATE TYPE s.spans AS RANGE (
+    subtype = s.money_of,
+    multirange_type_name = s.spans_multi
+);
+
+--
+-- Name: box; Type: TYPE; Schema: s; Owner: me
+--
+
+CREATE TYPE s.box AS (
+	pair s.pair,
+	at tstzrange
+);
+
+--
 -- Name: parent; Type: TABLE; Schema: s; Owner: me
 --
 
@@ -56,6 +81,9 @@ CREATE TABLE s.parent (
     c "char",
     pair s.pair,
     n numeric(3,-2),
+    sp s.spans,
+    bx s.box[],
+    ci extensions.citext,
     CONSTRAINT x CHECK ((id > 0))
 );
 
@@ -93,12 +121,29 @@ def test_types_are_those_that_values_have() -> None:
         "g": (UNKNOWN, ("Point", "4326"), False),
         "b": ("bit", ("3",), False),
         "c": ('"char"', (), False),
-        "pair": ("record", (), False),
+        "pair": (RECORD, (), False),
         "n": ("numeric", ("3", "-", "2"), False),
+        "sp": (RANGE, (), False),
+        "bx": (RECORD, (), True),
+        "ci": ("citext", (), False),
         "own": ("date", (), False),
     }
     assert found["m"].text == '"a.b".mood[]'
     assert found["at, (of)"].text == "timestamp(3) without time zone"
+    assert found["m"].labels == ("AS (", "sad")
+    assert found["ps"].is_not_null
+    assert not found["p"].is_not_null
+    [(_, bound)] = found["sp"].members
+    assert (bound.base, bound.modifiers) == ("numeric", ("12", "2"))
+    assert [(name, t.base, t.is_array) for name, t in found["pair"].members] == [
+        ("l", "text", False),
+        ("r", "integer", True),
+    ]
+    # What is within a composite type is not taken apart.
+    assert [(name, t.base, t.members) for name, t in found["bx"].members] == [
+        ("pair", RECORD, ()),
+        ("at", RANGE, (("", ColumnType("timestamp with time zone", "timestamp with time zone")),)),
+    ]
     assert list(types.of(("s", "typed"))) == ["l", "r"]
     assert types.of(("s", "typed"))["r"].is_array
     assert not types.of(("s", "missing"))
