@@ -91,6 +91,36 @@ def test_a_folder_that_was_put_back_is_found_by_a_host_that_saw_more(made: Encry
     assert "was seen" not in snap("check").err + snap("doctor").out
 
 
+def test_a_tag_that_was_put_back_is_found_in_a_repository_with_a_log_and_not_in_a_folder(
+    made: Encrypted,
+) -> None:
+    """As docs/security.md says; and what it advises takes all snapshots and tags along."""
+    snap = made.snap
+    first = made.commit("one", "--tag", "release")
+    shutil.copytree(made.path / "tags", snap.work / "older")
+    second = made.commit("two")
+    snap.ok("tag", "release", second, "--force")
+    place = snap.work / "logged"
+    snap.ok("init", place.as_uri(), "--encrypt")
+    snap.ok("remote", "add", "logged", place.as_uri())
+    snap.ok("push", "logged", "--all-tags")
+    snap.ok("tag", "release", first, "--force", "--repo", place.as_uri())
+    # In the folder.
+    shutil.rmtree(made.path / "tags")
+    (snap.work / "older").rename(made.path / "tags")
+    snap.ok("verify", "--data")
+    assert "put back" not in snap("doctor").out
+    # In the other one, by a host that never saw it.
+    snap.ok("verify", "--data", "--repo", place.as_uri())
+    newest = max((place / "tags").rglob("0*"))
+    newest.unlink()
+    for variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        snap.setenv(variable, str(snap.folder / "another host"))
+    found = snap("verify", "--repo", place.as_uri())
+    assert found.code == 60
+    assert "is gone" in found.out
+
+
 def test_the_index_is_in_the_cache_and_only_the_user_can_read_it(made: Encrypted) -> None:
     made.commit("one")
     files = list((made.snap.folder / "home" / ".cache" / "pgsnap").glob("*.sqlite*"))

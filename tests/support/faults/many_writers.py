@@ -47,6 +47,8 @@ KEEP_ALL = Policy(within=timedelta(days=36_500))
 # Longer than anybody sleeps here, as it has to be.
 PACK_GRACE = timedelta(seconds=8)
 SLEEP_SECONDS_MAX = 3.0
+# So many times longer, until each has committed about once.
+_LONGER = 10
 # Each is forked from a process that has imported everything and used nothing: a client of an object
 # store hangs in a child of one that used it.
 _FORKS = multiprocessing.get_context("forkserver")
@@ -207,7 +209,10 @@ def run(folder: Path, seconds: float, seed: int) -> Outcome:
             for number, role in enumerate(["write"] * WRITERS + ["collect"] * COLLECTORS)
         ]
         try:
-            _disturb(workers, outcome, chance, time.monotonic() + seconds)
+            # On a busy machine little is done in that time.
+            for _ in range(_LONGER):
+                if _disturb(workers, outcome, chance, time.monotonic() + seconds, folder):
+                    break
         finally:
             for one in workers:
                 one.kill()
@@ -218,8 +223,10 @@ def run(folder: Path, seconds: float, seed: int) -> Outcome:
     return outcome
 
 
-def _disturb(workers: list[Worker], outcome: Outcome, chance: random.Random, end: float) -> None:
-    """Kill one after another, or put it to sleep."""
+def _disturb(
+    workers: list[Worker], outcome: Outcome, chance: random.Random, end: float, folder: Path
+) -> bool:
+    """Kill one after another, or put it to sleep. Return whether enough was committed."""
     wakes: list[threading.Timer] = []
     while time.monotonic() < end:
         time.sleep(chance.uniform(0.2, 2.0))
@@ -234,6 +241,8 @@ def _disturb(workers: list[Worker], outcome: Outcome, chance: random.Random, end
             outcome.slept += 1
     for wake in wakes:
         wake.join()
+    made = (file.read_text().count("made ") for file in folder.glob("*.did"))
+    return sum(made) > WRITERS
 
 
 def check(server: ObjectServer, folder: Path, outcome: Outcome) -> None:
