@@ -285,10 +285,10 @@ def test_every_copy_has_the_subscriptions(repo: Repository, shop: Database) -> N
         )
         assert set(owners.splitlines()) == {shop.name, *made}
         plan = plan_restore(repo, snapshot, server, RestoreOptions())
-        assert [copy.name for copy in plan.warm] == list(made)
+        assert [copy.name for copy in plan.ready.warm] == list(made)
         # The mark in the comment is not enough: without its note a copy is of no use.
         repo.store.delete(*(info.name for info in repo.store.list(f"notes/{BASELINE}/")))
-        assert plan_restore(repo, snapshot, server, RestoreOptions()).warm == ()
+        assert plan_restore(repo, snapshot, server, RestoreOptions()).ready.warm == ()
     finally:
         warm(repo, snapshot, server, 0)
         shop.psql(f"DROP SUBSCRIPTION {shop.name}")

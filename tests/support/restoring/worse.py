@@ -20,6 +20,7 @@ COMMANDS = (
     ("restore", "one", "--yes", "--no-safety-snapshot"),
     ("restore", "one", "--yes", "--discard-old"),
     ("restore", "one", "--yes", "--no-safety-snapshot", "--discard-old"),
+    ("restore", "two", "--yes", "--no-safety-snapshot"),
     ("commit", "-m", "now"),
     ("drill", "one"),
     ("doctor",),
@@ -54,8 +55,11 @@ class World:
         snap.use_tools_of(database.cluster)
         database.psql("CREATE TABLE t (a text); INSERT INTO t VALUES ('one')")
         snap.ok("init")
+        # A restore of "two" clones the kept database where that is as it was.
         snap.ok("commit", "-m", "one", "--tag", "one")
         database.psql("UPDATE t SET a = 'before'")
+        snap.ok("commit", "-m", "two")
+        snap.ok("commit", "-m", "two", "--tag", "two")
         self.kept = str(snap.ok("restore", "one", "--yes", "--json").json["kept"])
         self.scratch = f"{self.name}__snap_0123456789"
         self._make(self.scratch, "scratch")
@@ -136,6 +140,8 @@ class World:
             assert command[0] in ("undo", "restore")
             assert "--discard" not in command
             assert result.code == 0
+        if command[0] == "restore" and result.code == 0:
+            assert after.contents[live] == {"one": "one", "two": "before"}[command[1]]
         strangers = {n for n, value in before.contents.items() if value == STRANGER}
         assert strangers == {n for n, value in after.contents.items() if value == STRANGER}
 

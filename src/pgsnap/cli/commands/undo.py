@@ -11,6 +11,7 @@ from pgsnap.cli.commands.options import AllowNewerClient, IKnow, NoSafetySnapsho
 from pgsnap.cli.console import steps
 from pgsnap.cli.text import render
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
+from pgsnap.cli.wiring.dump_sources import jobs_of
 from pgsnap.cli.wiring.in_database.undoing import Undoing
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_stopped
@@ -163,6 +164,8 @@ def _swap_back(
             verb="undo",
             lock_wait_timeout_seconds=invocation.settings.lock_wait_timeout,
             allow_newer_client=allow_newer_client,
+            jobs=jobs_of(invocation.settings),
+            may_checkpoint=invocation.settings.checkpoint,
             progress=progress,
         )
         return undo(

@@ -15,7 +15,7 @@ COMMIT: Steps = (("look at the source",), ("commit ",), ("publish",))
 TABLES: Steps = (_SAFETY, ("load",))
 RESTORE: Steps = (
     _SAFETY,
-    ("look again", "create", "prove a warm copy", "load"),
+    ("look again", "create", "prove a warm copy", "clone ", "load"),
     ("analyze", "count", "take down the state"),
     _SWAP,
 )

@@ -65,14 +65,16 @@ def restore_plan_lines(
             facts.append(("Stops", _services_words(services)))
         if plan.read_only is not None:
             facts.append(("Meanwhile", _read_only_words(plan.live)))
-    if plan.warm:
-        names = " or ".join(render.plain(copy.name) for copy in plan.warm)
-        facts.append(("Takes", f"{names}, if it is as it was; else the snapshot is loaded"))
+    if plan.ready.warm or plan.ready.standing:
+        names = [render.plain(copy.name) for copy in plan.ready.warm]
+        names += [f"a clone of {render.plain(each.name)}" for each in plan.ready.standing]
+        words = f"{' or '.join(names)}, if it is as it was; else the snapshot is loaded"
+        facts.append(("Takes", words))
     if plan.dropped_first:
         copies = ", ".join(render.plain(copy.name) for copy in plan.dropped_first)
         facts.append(("Makes room", f"drops the warm copies {copies} if it has to load"))
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
-    need = f"needs about {render.size(plan.needed_bytes)}" + (" to load" if plan.warm else "")
+    need = f"needs about {render.size(plan.needed_bytes)}" + (" to load" if plan.ready.warm else "")
     facts.append(("Space", f"{need}, free: {free}"))
     if plan.kept:
         words = "\n".join(_kept_words(kept, now) for kept in plan.kept)
@@ -179,6 +181,9 @@ def restore_lines(report: RestoreReport) -> list[str]:
     lines += [f"dropped {render.plain(name)}" for name in report.discarded]
     if report.warm_copy is not None:
         lines.append(f"nothing was loaded: {render.plain(report.warm_copy)} was as it should be")
+    if report.cloned_from is not None:
+        source = render.plain(report.cloned_from)
+        lines.append(f"nothing was loaded: {source} was as it should be, and was cloned")
     lines.append(
         f"load {render.seconds(spent.load)}, analyze {render.seconds(spent.analyze)}"
         + (f", unreachable for {render.seconds(report.unreachable_seconds)}" if report.kept else "")

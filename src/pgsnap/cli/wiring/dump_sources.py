@@ -55,7 +55,7 @@ def commit_source(
         allow_newer_client=allow_newer_client,
         exclude_table_data=exclude_table_data,
         only_schemas=only_schemas,
-        jobs=(jobs or _jobs()) if settings.source == "direct" else None,
+        jobs=jobs or jobs_of(settings),
         may_checkpoint=settings.checkpoint,
     )
     return source, settings.database or found.endpoint.database
@@ -82,9 +82,10 @@ def diff_source(
     return source, found.endpoint.database
 
 
-def _jobs() -> int:
-    """Return how many connections read by default: the commit itself needs a core too."""
-    return min(_JOBS_MAX, os.cpu_count() or 1)
+def jobs_of(settings: Settings) -> int | None:
+    """Return how many connections read a database by default, None if pg_dump does: the commit
+    itself needs a core too."""
+    return min(_JOBS_MAX, os.cpu_count() or 1) if settings.source == "direct" else None
 
 
 def warn_of_dump(console: Console, source: object) -> None:

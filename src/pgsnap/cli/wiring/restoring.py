@@ -15,6 +15,7 @@ from pgsnap.cli.wiring.connect import (
     server_of,
     tell_left_out,
 )
+from pgsnap.cli.wiring.dump_sources import jobs_of
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.in_database.in_place import InPlace, check_changed_only, emit_plan
 from pgsnap.cli.wiring.in_database.rows_back import RowsBack, WhichRows
@@ -331,6 +332,8 @@ class _Restoring:
                 verb="restore",
                 lock_wait_timeout_seconds=self.invocation.settings.lock_wait_timeout,
                 allow_newer_client=self.choices.options.allow_newer_client,
+                jobs=jobs_of(self.invocation.settings),
+                may_checkpoint=self.invocation.settings.checkpoint,
                 read_only=read_only,
                 progress=progress,
             )

@@ -2,8 +2,8 @@
 
 A database is dropped here only if its name has our pattern and it either carries our marker or is
 empty (its creator died before marking it), or is already half-dropped. A clone is never empty: an
-unmarked one is dropped only if it has a warm copy's name and nobody but superusers can connect to
-it, as is so from CREATE DATABASE until it is marked.
+unmarked one is dropped only if nobody but superusers can connect to it, as is so from CREATE
+DATABASE until it is marked.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def create_scratch(
             detail=f"{error.message}. {error.detail}".strip(),
             hint=error.hint or _creation_hint(session, error.sqlstate, properties),
         ) from error
-    if properties is None or _keeps_access(session, properties.owner):
+    if properties is None or keeps_access(session, properties.owner):
         # Half-loaded, it is nobody else's business; and up to PostgreSQL 14 everybody may create
         # objects in its schema public, which its owner would then run.
         session.execute(f"REVOKE CONNECT ON DATABASE {ident(name)} FROM PUBLIC")
@@ -124,7 +124,7 @@ def create_scratch(
     rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
     if not rows or rows[0][0] is None:
         raise RestoreFailed("the scratch database vanished", detail=f"It was called {name}.")
-    session.execute(_mark(name, snapshot))
+    session.execute(scratch_mark(name, snapshot))
     if properties is not None:
         # The database's owner may create objects in its schema public: the real owner of the dump's
         # contents needs that if we are no superuser. If this fails, the load reports it.
@@ -137,10 +137,11 @@ def still_scratch(name: str, snapshot: str) -> str:
     """Return the SQL that makes a restored database a scratch one again: marked, and without the
     properties that would prevent it from being read or dropped."""
     closed = f"ALTER DATABASE {ident(name)} IS_TEMPLATE false CONNECTION LIMIT -1"
-    return f"{closed}; {_mark(name, snapshot)}"
+    return f"{closed}; {scratch_mark(name, snapshot)}"
 
 
-def _mark(name: str, snapshot: str) -> str:
+def scratch_mark(name: str, snapshot: str) -> str:
+    """Return the SQL that marks the database *name* as a scratch one."""
     marker = {
         "snap": "scratch",
         "snapshot": snapshot,
@@ -151,7 +152,7 @@ def _mark(name: str, snapshot: str) -> str:
     return f"COMMENT ON DATABASE {ident(name)} IS {literal(json.dumps(marker))}"
 
 
-def _keeps_access(session: Session, owner: str) -> bool:
+def keeps_access(session: Session, owner: str) -> bool:
     """Return whether we may connect to a database of *owner* when CONNECT is revoked from PUBLIC: a
     member without inheritance may not. A missing owner never comes to own it."""
     rows = session.query(
@@ -210,13 +211,12 @@ def find_leftovers(
     alive = alive_tokens(session)
     found: list[Leftover] = []
     for name, comment, limit in databases:
-        is_clone = token_of(name or "", WARM_PATTERN) is not None
-        token = token_of(name or "", WARM_PATTERN if is_clone else SCRATCH_PATTERN)
+        is_warm = token_of(name or "", WARM_PATTERN) is not None
+        token = token_of(name or "", WARM_PATTERN if is_warm else SCRATCH_PATTERN)
         if name is None or token is None or token in alive:
             continue
-        if is_clone:
-            is_left = comment is None and limit == CLOSED
-        else:
+        is_left = comment is None and limit == CLOSED
+        if not is_warm and not is_left:
             is_left = _is_marked(comment) or (
                 comment is None and _holds_nothing(name, open_database)
             )

@@ -6,23 +6,17 @@ nothing: a copy is used only if the repository has a note of it, and it is as it
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from pgsnap import interrupts
-from pgsnap.errors import QueryFailed, SnapError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal, number
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.naming import WARM_PATTERN, token_of
+from pgsnap.targets.swap.clones import clone_closed
 from pgsnap.targets.swap.dropping import drop_database
-from pgsnap.targets.swap.scratch import CLOSED, alive_tokens
-
-_FILE_COPY_SINCE = 150000
-_COPY_METHOD_SINCE = 180000
+from pgsnap.targets.swap.scratch import alive_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +64,8 @@ def mark_statement(name: str, live: str, snapshot: str) -> str:
 def clone_warm(session: Session, copy: WarmCopy, name: str) -> int:
     """Create the database *name* from *copy*, marked and closed like it, and return its OID. Raises
     QueryFailed (if a session is connected to *copy*, for one), ConnectionFailed."""
-    strategy = ""
-    if session.server_version_num >= _FILE_COPY_SINCE:
-        # The other one writes all of it to the WAL.
-        strategy = " STRATEGY file_copy"
-    if session.server_version_num >= _COPY_METHOD_SINCE:
-        _prefer_clones(session)
-    # Access is taken from everybody before anybody can use it: the limit goes last. After a kill
-    # it also shows that an unmarked database was not finished.
-    session.execute(
-        f"CREATE DATABASE {ident(name)} TEMPLATE {ident(copy.name)}{strategy}"
-        f" CONNECTION LIMIT {CLOSED}"
-    )
-    with interrupts.undone_by(partial(_drop_quietly, session, name)):
-        session.execute(mark_statement(name, copy.live, copy.snapshot))
-        session.execute(f"REVOKE CONNECT ON DATABASE {ident(name)} FROM PUBLIC")
-        session.execute(
-            f"ALTER DATABASE {ident(name)} CONNECTION LIMIT -1;"
-            f" ALTER DATABASE {ident(name)} OWNER TO {_owner(session, copy)}"
-        )
-    rows = session.query(f"SELECT oid FROM pg_catalog.pg_database WHERE datname = {literal(name)}")
-    return int(rows[0][0] or 0)
+    mark = mark_statement(name, copy.live, copy.snapshot)
+    return clone_closed(session, copy.name, name, mark=mark, owner=_owner(session, copy))
 
 
 def drop_warm(
@@ -105,29 +80,14 @@ def drop_warm(
     drop_database(session, copy.name, watch=watch, progress=progress)
 
 
-def others_inside(session: Session, copy: WarmCopy, ours: str) -> bool:
-    """Return whether sessions that are not called *ours* are connected to *copy*. Raises
-    QueryFailed, ConnectionFailed."""
+def others_inside(session: Session, oid: int, ours: str) -> bool:
+    """Return whether sessions that are not called *ours* are connected to the database with this
+    OID. Raises QueryFailed, ConnectionFailed."""
     rows = session.query(
         "SELECT EXISTS (SELECT FROM pg_catalog.pg_stat_activity WHERE datid ="
-        f" {number(copy.oid)} AND usesysid IS NOT NULL AND application_name <> {literal(ours)})"
+        f" {number(oid)} AND usesysid IS NOT NULL AND application_name <> {literal(ours)})"
     )
     return rows[0][0] == "t"
-
-
-def _prefer_clones(session: Session) -> None:
-    """Let the server share the blocks of files where its file system can; elsewhere it copies."""
-    try:
-        session.execute("SET file_copy_method = clone")
-    except QueryFailed:
-        # Built without it.
-        session.execute("SET file_copy_method = copy")
-
-
-def _drop_quietly(session: Session, name: str) -> None:
-    # Where this fails, it is a leftover that the next restore drops.
-    with contextlib.suppress(SnapError):
-        drop_database(session, name)
 
 
 def _owner(session: Session, copy: WarmCopy) -> str:
@@ -135,7 +95,7 @@ def _owner(session: Session, copy: WarmCopy) -> str:
         f"SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database"
         f" WHERE oid = {number(copy.oid)}"
     )
-    return ident(rows[0][0] or "")
+    return rows[0][0] or ""
 
 
 def _read_mark(comment: str | None) -> tuple[str, str] | None:

@@ -91,7 +91,11 @@ class Formers:
         if data is None:
             self.why_not = "nothing is recorded about the server at the time of the last snapshot"
             return None
-        known = decode_baseline(data) if restored is None else restored.baseline
+        if restored is None:
+            known = decode_baseline(data)
+        else:
+            # What pg_dump writes of the restored definitions may be worded otherwise.
+            known = replace(restored.baseline, fingerprint=None)
         self.is_full = self.is_full or self._is_due(snapshot)
         if restored is not None and self.is_full:
             # That a restored table is written in the same words was never seen: nothing to claim.

@@ -23,6 +23,8 @@ from pgsnap.repository.snapshots.dropping_notes import drop_notes
 from pgsnap.sessions.base import Session
 
 BASELINE = "baseline"
+RESTORED = "restored"
+"""The key of the definitions of a database that a restore made; a commit's is another."""
 # Three bytes become four, and the note has other fields.
 _RECORD_BYTES_MAX = RECORD_BYTES_MAX // 2
 
@@ -90,6 +92,19 @@ def is_noted(
     """Return whether a warm copy was equal to *snapshot* by the notes. Raises StoreError."""
     noted = newest_baseline(repo, label, Use.WARM, system_identifier, oid)
     return noted is not None and noted.snapshot == snapshot
+
+
+def why_unprovable(baseline: Baseline) -> str:
+    """Return why it can never be proven that nothing has changed since *baseline*, "" if it
+    can."""
+    if baseline.base is None:
+        return "the server does not show what changes in it (snap doctor says what would allow it)"
+    if baseline.fingerprint is None:
+        return "the role may not read all definitions"
+    for table in baseline.tables:
+        if table.always_read:
+            return f"{table.schema}.{table.name}: {table.always_read}"
+    return ""
 
 
 def drop_useless(repo: Repository, session: Session, system_identifier: str) -> None:

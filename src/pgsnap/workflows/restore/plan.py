@@ -49,7 +49,6 @@ from pgsnap.workflows.needs.extensions import (
     without_left_out,
 )
 from pgsnap.workflows.needs.rights import check_rights
-from pgsnap.workflows.notes.baselines import is_noted
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.restore.checks import (
     check_drilled,
@@ -62,6 +61,7 @@ from pgsnap.workflows.restore.checks import (
     what_goes_back,
 )
 from pgsnap.workflows.restore.gone import NOTHING, Gone, find_gone
+from pgsnap.workflows.restore.ready.standing import NOT_READY, Ready, Search
 from pgsnap.workflows.restore.sections import sections_to_send
 from pgsnap.workflows.restore.server_checks import another_server, check_chain, has_nothing
 from pgsnap.workflows.restore.target import RestoreOptions as RestoreOptions
@@ -86,8 +86,9 @@ class RestorePlan:
     *kept* are the kept databases that may go when it is done. *read_only* keeps new sessions of
     *live* from writing; None if not requested or not needed. *gone* is what *live* has and the
     snapshot lacks. *jobs* is how many psql load at once: not more than there are connections left.
-    *warm* are the copies of the snapshot that may be there already; those in *dropped_first* make
-    room; *no_room* is what forbids a load even so. *masking* is the filter for the rows.
+    *ready* is where the contents of the snapshot may stand already; the warm copies in
+    *dropped_first* make room; *no_room* is what forbids a load even so. *masking* is the filter for
+    the rows.
     """
 
     snapshot_id: SnapshotId
@@ -114,7 +115,7 @@ class RestorePlan:
     extensions: ExtensionPlan = NO_EXTENSIONS
     gone: Gone = NOTHING
     jobs: int = 1
-    warm: tuple[WarmCopy, ...] = ()
+    ready: Ready = NOT_READY
     dropped_first: tuple[WarmCopy, ...] = ()
     no_room: tuple[Problem, ...] = ()
     masking: Masking | None = None
@@ -214,10 +215,10 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         repo, snapshot, options.tables, extensions, masking
     ).totals()
     copies = find_warm(case.session)
-    warm = _warm(case, label, copies, extensions)
+    ready = _search(case, label).ready(copies, extensions)
     free, space, dropped = _room(case, needed_bytes(snapshot), properties, copies)
     # A copy that takes the name needs no room: then it matters only if the copy cannot be used.
-    findings += Findings() if warm else space
+    findings += Findings() if ready.warm else space
     return RestorePlan(
         snapshot_id=case.snapshot_id,
         label=label,
@@ -243,28 +244,24 @@ def _planned(case: _Case, label: str) -> RestorePlan:
         extensions=extensions,
         gone=replaced.gone,
         jobs=jobs,
-        warm=warm,
+        ready=ready,
         dropped_first=dropped,
         no_room=space.problems,
         masking=masking,
     )
 
 
-def _warm(
-    case: _Case, label: str, copies: tuple[WarmCopy, ...], extensions: ExtensionPlan
-) -> tuple[WarmCopy, ...]:
-    """Return those of *copies* that were what the restore would make, by the notes of *label*."""
-    may_be = case.options.allows_warm and case.snapshot.origin.is_pg_dump
-    if not may_be or extensions.left_out or extensions.added:
-        return ()
-    source = case.snapshot.origin.properties
-    live = source.name if source is not None and case.options.to is not None else case.database
-    return tuple(
-        copy
-        for copy in copies
-        if copy.live == live
-        and not copy.is_busy
-        and is_noted(case.repo, label, case.info.system_identifier, copy.oid, case.snapshot_id)
+def _search(case: _Case, label: str) -> Search:
+    return Search(
+        case.repo,
+        case.snapshot_id,
+        case.snapshot,
+        case.server,
+        case.session,
+        case.info.system_identifier,
+        case.options,
+        case.database,
+        label,
     )
 
 

@@ -28,7 +28,8 @@ class PhaseSeconds:
 class RestoreReport:
     """What a restore did. *kept* is the replaced database's name now, None if there was none (if it
     was half-dropped, it can only be dropped); *unreachable_seconds* is an upper bound on how long
-    new logins failed; *warm_copy* is the name of the copy that took the place of a load."""
+    new logins failed; *warm_copy* is the name of the copy that took the place of a load,
+    *cloned_from* that of the database of which a clone did."""
 
     snapshot_id: SnapshotId
     database: str
@@ -43,6 +44,7 @@ class RestoreReport:
     warnings: tuple[str, ...]
     kept_is_half_dropped: bool = False
     warm_copy: str | None = None
+    cloned_from: str | None = None
 
 
 class Clock:

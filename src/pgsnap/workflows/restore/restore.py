@@ -56,7 +56,13 @@ from pgsnap.workflows.restore.added import add_left_out
 from pgsnap.workflows.restore.filling import Filling
 from pgsnap.workflows.restore.old_copies import drop_old
 from pgsnap.workflows.restore.plan import RestorePlan
-from pgsnap.workflows.restore.proof import ProvenCopy, for_commits, proven_copies, take_baseline
+from pgsnap.workflows.restore.ready.cloning import Cloning
+from pgsnap.workflows.restore.ready.proof import (
+    ProvenCopy,
+    for_commits,
+    proven_copies,
+    take_baseline,
+)
 from pgsnap.workflows.restore.recount import read_back
 from pgsnap.workflows.restore.report import Clock, RestoreReport
 
@@ -107,6 +113,7 @@ class _Restore:
         self.warnings: list[str] = []
         self.is_done = False
         self.warm: ProvenCopy | None = None
+        self.cloned: str | None = None
         self.baseline: Baseline | None = None
 
     def run(self, safety: Callable[[], SnapshotId] | None) -> RestoreReport:
@@ -156,6 +163,7 @@ class _Restore:
             discarded=discarded,
             warnings=tuple(self.warnings),
             warm_copy=self.warm.copy.name if self.warm is not None else None,
+            cloned_from=self.cloned,
         )
 
     def _interrupted_after(self) -> Interrupted:
@@ -181,7 +189,7 @@ class _Restore:
                         self.plan.missing_roles if self.plan.options.create_roles else (),
                         self.snapshot.origin.owners,
                     )
-                    scratch = self._warm(session)
+                    scratch = self._ready(session)
                     with self.clock.timed("create"):
                         if scratch is None:
                             scratch = self._create(session)
@@ -244,10 +252,10 @@ class _Restore:
 
     # -- what fills it ---------------------------------------------------------------------------
 
-    def _warm(self, session: Session) -> Scratch | None:
-        """Return a warm copy that equals the snapshot, so that nothing has to be loaded."""
+    def _ready(self, session: Session) -> Scratch | None:
+        """Return a database that equals the snapshot, so that nothing has to be loaded."""
         ours = application_name(self.token)
-        if self.plan.warm:
+        if self.plan.ready.warm:
             self.progress.phase("prove a warm copy")
         with self.clock.timed("load"):
             for found in proven_copies(self.repo, self.plan, self.snapshot, self.server, ours):
@@ -262,12 +270,20 @@ class _Restore:
             open_database = self.server.without_event_triggers().connect
             drop_warm(session, copy, open_database, self._connect, self.progress)
             self.progress.say(f"dropped to make room: {copy.name}")
-        return None
+        with self.clock.timed("load"):
+            cloning = Cloning(
+                self.repo, self.plan, self.snapshot, self.server, self.token, self.progress
+            )
+            if (cloned := cloning.run(session)) is None:
+                return None
+        clone, self.cloned = cloned
+        self.progress.say(f"nothing is loaded: {self.cloned} is as it was, and was cloned")
+        return clone
 
     def _fill(self, session: Session, scratch: Scratch) -> FeedResult:
         baseline: Baseline | None = None
-        if self.warm is not None:
-            baseline = self.warm.baseline
+        if self.warm is not None or self.cloned is not None:
+            baseline = self.warm.baseline if self.warm is not None else None
             loaded = FeedResult(rows=self.plan.rows, plain_bytes=0, seconds=0.0)
         else:
             loaded = Filling(

@@ -15,9 +15,9 @@ from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.checks.subscriptions import subscriptions_of
 from pgsnap.targets.naming import application_name, new_token, warm_name
 from pgsnap.targets.swap.warm import WarmCopy, clone_warm, drop_warm, find_warm, others_inside
-from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline
+from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline, why_unprovable
 from pgsnap.workflows.restore.plan import plan_restore
-from pgsnap.workflows.restore.proof import noted_state, prove, take_baseline, why_unprovable
+from pgsnap.workflows.restore.ready.proof import noted_state, prove, take_baseline
 from pgsnap.workflows.restore.restore import restore
 from pgsnap.workflows.restore.target import RestoreOptions, database_and_label
 
@@ -133,7 +133,9 @@ class _Warming:
             try:
                 prove(self._server, copy.name, ours, noted.baseline)
                 # Subscriptions are not in the database itself: a clone would have none.
-                if not (others_inside(session, copy, ours) or subscriptions_of(session, copy.name)):
+                if not (
+                    others_inside(session, copy.oid, ours) or subscriptions_of(session, copy.name)
+                ):
                     clone_warm(session, copy, name)
                     return True
             except (SourceError, QueryFailed) as error:

@@ -199,7 +199,8 @@ def _baseline(
     if base.how == "restore":
         noted = newest_baseline(repo, label, Use.LIVE, identifier, oid)
         is_it = noted is not None and noted.snapshot == base.snapshot_id
-        return noted.baseline if noted is not None and is_it else None
+        # What pg_dump writes of the restored definitions may be worded otherwise.
+        return replace(noted.baseline, fingerprint=None) if noted and is_it else None
     data = read_baseline(repo.chunks, base.snapshot) if base.how == "commit" else None
     try:
         return decode_baseline(data) if data else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.console import steps
+from pgsnap.cli.wiring.dump_sources import jobs_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.cli.wiring.untouched import untouched
@@ -143,6 +144,8 @@ class RowsBack:
                 verb=self.verb,
                 lock_wait_timeout_seconds=self.invocation.settings.lock_wait_timeout,
                 allow_newer_client=self.allow_newer_client,
+                jobs=jobs_of(self.invocation.settings),
+                may_checkpoint=self.invocation.settings.checkpoint,
                 progress=progress,
             )
             return put_rows_back(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.console import steps
+from pgsnap.cli.wiring.dump_sources import jobs_of
 from pgsnap.cli.wiring.in_database.in_place import InPlace
 from pgsnap.cli.wiring.in_database.rows_back import RowsBack
 from pgsnap.cli.wiring.invocation import Invocation
@@ -180,6 +181,8 @@ class Undoing:
                 verb="undo",
                 lock_wait_timeout_seconds=self.invocation.settings.lock_wait_timeout,
                 allow_newer_client=self.allow_newer_client,
+                jobs=jobs_of(self.invocation.settings),
+                may_checkpoint=self.invocation.settings.checkpoint,
                 progress=progress,
             )
             return restore(

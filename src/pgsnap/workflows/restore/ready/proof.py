@@ -23,12 +23,12 @@ from pgsnap.targets.load.extension_sequences import set_extension_sequences
 from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.targets.load.recount import set_back_sequences
 from pgsnap.targets.swap.warm import WarmCopy, others_inside
-from pgsnap.workflows.notes.baselines import NotedBaseline, Use, newest_baseline
+from pgsnap.workflows.notes.baselines import RESTORED, NotedBaseline, Use, newest_baseline
 from pgsnap.workflows.restore.plan import RestorePlan
 
 # Nobody else is connected: whatever has to be waited for is of other databases.
 _TERMS: Final = Terms(
-    lock_wait_seconds=5.0, dump_key="restored", may_touch=False, xid_wait_seconds=1.0
+    lock_wait_seconds=5.0, dump_key=RESTORED, may_touch=False, xid_wait_seconds=1.0
 )
 _LARGE_OBJECT_OID = 2613
 _HAS_LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)"
@@ -46,26 +46,18 @@ def take_baseline(server: Server, database: str, application: str) -> Baseline:
         return moment.finish()
 
 
-def prove(server: Server, database: str, application: str, before: Baseline) -> Baseline:
+def prove(
+    server: Server, database: str, application: str, before: Baseline, dump_key: str = RESTORED
+) -> Baseline:
     """Return the present state of *database* if all of its rows and definitions are as in the state
-    *before*. Sequences are not looked at. Raises Unproven, SourceError, ConnectionFailed."""
+    *before*, which was taken with *dump_key*. Sequences are not looked at. Raises Unproven,
+    SourceError, ConnectionFailed."""
     quiet = server.without_event_triggers()
-    with begin(lambda: quiet.connect(database, application), before, _TERMS) as moment:
+    terms = replace(_TERMS, dump_key=dump_key)
+    with begin(lambda: quiet.connect(database, application), before, terms) as moment:
         if reason := _difference(moment, before):
             raise Unproven(reason)
         return moment.finish()
-
-
-def why_unprovable(baseline: Baseline) -> str:
-    """Return why `prove` could never succeed for *baseline*, "" if it could."""
-    if baseline.base is None:
-        return "the server does not show what changes in it (snap doctor says what would allow it)"
-    if baseline.fingerprint is None:
-        return "the role may not read all definitions"
-    for table in baseline.tables:
-        if table.always_read:
-            return f"{table.schema}.{table.name}: {table.always_read}"
-    return ""
 
 
 def for_commits(
@@ -77,10 +69,7 @@ def for_commits(
     baseline: Baseline,
 ) -> Baseline | None:
     """Return *baseline* as a commit may use it that is compared with *snapshot*: of the tables
-    whose rows a dump of *database* writes as in the snapshot. None if that may be so of none.
-
-    Definitions are left out: what pg_dump writes of the restored ones may be worded otherwise.
-    """
+    whose rows a dump of *database* writes as in the snapshot. None if that may be so of none."""
     origin = snapshot.origin
     before = origin.properties
     if not origin.is_pg_dump or before is None or plan.options.tables:
@@ -93,7 +82,7 @@ def for_commits(
             return None
         moved = chosen_anew(session)
     tables = tuple(each for each in baseline.tables if (each.schema, each.name) not in moved)
-    return replace(baseline, fingerprint=None, globals_fingerprint=None, tables=tables)
+    return replace(baseline, globals_fingerprint=None, tables=tables)
 
 
 def _difference(moment: Moment, before: Baseline) -> str:
@@ -126,15 +115,15 @@ def proven_copies(
 ) -> Iterator[ProvenCopy | str]:
     """Yield the copies that can take the place of a load, or why one cannot, until the caller has
     enough. Nothing is yielded where there is none."""
-    for copy in plan.warm:
+    for copy in plan.ready.warm:
         noted = noted_state(repo, plan.label, plan.server.system_identifier, copy)
         try:
             if noted is None or noted.snapshot != plan.snapshot_id:
                 raise Unproven("this repository has no note of it")
             baseline = prove(server, copy.name, application, noted.baseline)
             with server.without_event_triggers().connect(copy.name, application) as session:
-                _set_sequences(repo, snapshot, plan, session)
-                if others_inside(session, copy, application):
+                set_sequences(repo, snapshot, plan, session)
+                if others_inside(session, copy.oid, application):
                     raise Unproven("somebody is connected to it")
         except (SourceError, QueryFailed) as error:
             yield f"the warm copy {copy.name} is not used: {error.message}"
@@ -149,10 +138,11 @@ def noted_state(
     return newest_baseline(repo, label, Use.WARM, system_identifier, copy.oid)
 
 
-def _set_sequences(
+def set_sequences(
     repo: Repository, snapshot: Snapshot, plan: RestorePlan, session: Session
 ) -> None:
-    """Sequences are no tables, and change without a trace in the catalogs: set them."""
+    """Sequences are no tables, and change without a trace in the catalogs: set them. Raises
+    Unproven if one cannot be, QueryFailed, ConnectionFailed."""
     wanted = (each for each in repo.sections(snapshot) if each.name.kind is SectionKind.SEQUENCES)
     text = whole_text(text_of(section_events(repo, snapshot, wanted)))
     values = sequence_values(text, snapshot.origin.client_encoding)

@@ -1,0 +1,1 @@
+"""What of a snapshot stands on the server already, so that nothing has to be loaded."""
