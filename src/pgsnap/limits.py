@@ -70,6 +70,8 @@ PROBES = 3
 
 # Tables with fewer bytes are loaded in the stream of a restore: to start a psql takes 20 ms.
 ASIDE_BYTES_MIN = 1 * MIB
+# What --any-order loads over several connections: a smaller table keeps nobody waiting.
+ANY_ORDER_BYTES_MIN = 16 * MIB
 # More jobs than that load no faster on any server that was measured, but lock each other out.
 JOBS_MAX = 64
 

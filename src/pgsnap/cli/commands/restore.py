@@ -140,6 +140,13 @@ Jobs = Annotated[
         help="Load tables and build indexes over so many connections.",
     ),
 ]
+AnyOrder = Annotated[
+    bool,
+    typer.Option(
+        "--any-order",
+        help="Load a huge table over several connections: its rows come in another order.",
+    ),
+]
 ChangedOnly = Annotated[
     bool,
     typer.Option("--changed-only", help="Put back only what differs, in the live database itself."),
@@ -157,7 +164,7 @@ Warm = Annotated[
 # Options of the command that are options of a restore under the same name.
 _AS_THEY_ARE = (
     *("to", "create_roles", "discard_old", "trust_sql", "as_superuser", "read_only"),
-    *("no_owner", "no_acl", "partial", "from_server", "jobs"),
+    *("no_owner", "no_acl", "partial", "from_server", "jobs", "any_order"),
 )
 # Options that are choices under the same name.
 _CHOICES = (
@@ -194,6 +201,7 @@ def run(
     as_superuser: AsSuperuser = False,
     no_analyze: NoAnalyze = False,
     jobs: Jobs = None,
+    any_order: AnyOrder = False,
     changed_only: ChangedOnly = False,
     prove: Prove = False,
     warm: Warm = False,

@@ -73,6 +73,9 @@ def restore_plan_lines(
     if plan.dropped_first:
         copies = ", ".join(render.plain(copy.name) for copy in plan.dropped_first)
         facts.append(("Makes room", f"drops the warm copies {copies} if it has to load"))
+    if plan.options.any_order and plan.jobs > 1:
+        words = f"tables larger than the share of one of {plan.jobs} jobs, in another order"
+        facts.append(("Loads", words))
     free = render.size(plan.free_bytes) if plan.free_bytes is not None else "unknown"
     need = f"needs about {render.size(plan.needed_bytes)}" + (" to load" if plan.ready.warm else "")
     facts.append(("Space", f"{need}, free: {free}"))

@@ -89,6 +89,7 @@ class RestoreChoices:
             "--as-superuser": self.options.as_superuser,
             "--no-analyze": not self.options.analyze,
             "--jobs": self.options.jobs is not None,
+            "--any-order": self.options.any_order,
             "--mask": self.options.masks is not None,
         }
         given = [name for name, value in whole.items() if value]

@@ -61,11 +61,13 @@ class Expected:
 
 @dataclass(frozen=True, slots=True)
 class FeedResult:
-    """What was loaded: rows of all tables, bytes of dump text, seconds."""
+    """What was loaded: rows of all tables, bytes of dump text, seconds; *in_any_order* are the
+    tables whose rows are not in the order of the dump, as (schema, name)."""
 
     rows: int
     plain_bytes: int
     seconds: float
+    in_any_order: tuple[tuple[str, str], ...] = ()
 
 
 class Feeder:

@@ -9,7 +9,7 @@ would (150 MB: 0.3 s, and 4 s of the server's), works in containers, and holds n
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -38,11 +38,11 @@ _POLL_SECONDS = 0.05
 @dataclass(frozen=True, slots=True)
 class Task:
     """A part of a dump that one psql loads: its *events*, read when it begins; the COPY sections in
-    it. No two tasks that lock a table in common run at once. *is_settled*: the next one begins only
-    when the server has run this one, however short its text is."""
+    it, known at their end. No two tasks that lock a table in common run at once. *is_settled*: the
+    next one begins only when the server has run this one, however short its text is."""
 
     events: Callable[[], Iterable[DumpEvent]]
-    expected: tuple[Expected, ...] = ()
+    expected: Sequence[Expected] = ()
     locks: frozenset[Table] = frozenset()
     is_settled: bool = False
 
@@ -132,13 +132,15 @@ class Workers:
 
     def _work(self, prologue: bytes) -> None:
         expected: list[Expected] = []
+        events: Generator[DumpEvent] | None = None
         try:
             with self._start(expected=expected, progress=self._progress) as feeder:
                 feeder.is_part = True
                 with self._changed:
                     self._feeders.add(feeder)
                 try:
-                    found = feeder.run(self._events(feeder, prologue, expected))
+                    events = self._events(feeder, prologue, expected)
+                    found = feeder.run(events)
                 finally:
                     with self._changed:
                         self._feeders.discard(feeder)
@@ -147,6 +149,10 @@ class Workers:
         else:
             with self._changed:
                 self.results.append(found)
+        finally:
+            # What others wait for goes on only now, when it is known that this one failed.
+            if events is not None:
+                events.close()
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -159,11 +165,11 @@ class Workers:
 
     def _events(
         self, feeder: Feeder, prologue: bytes, expected: list[Expected]
-    ) -> Iterator[DumpEvent]:
+    ) -> Generator[DumpEvent]:
         yield prologue
         while (task := self._next()) is not None:
-            expected += task.expected
             yield from task.events()
+            expected += task.expected
             if task.is_settled:
                 feeder.settle()
             with self._changed:

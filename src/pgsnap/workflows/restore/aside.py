@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import groupby
 
-from pgsnap.limits import ASIDE_BYTES_MIN
+from pgsnap.limits import ANY_ORDER_BYTES_MIN, ASIDE_BYTES_MIN
 from pgsnap.masking.events import Masking
 from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot
 from pgsnap.progress import Progress
@@ -17,6 +17,7 @@ from pgsnap.targets.load.feeder import Expected, expected_rows
 from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
 from pgsnap.targets.load.tables_made import TablesMade
 from pgsnap.targets.load.workers import StartFeeder, Task, Workers
+from pgsnap.workflows.restore.any_order import SharedRows
 
 # What may be loaded while tables are: none of it needs their rows, none of their rows needs it.
 _WITH_ROWS = (SectionKind.DATA, SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS)
@@ -26,7 +27,8 @@ class Aside:
     """The parts of one dump that several psql load, beside the one that gets the rest of it.
 
     *sections* are those of the whole dump. There are no parts if that would not pay: with one job,
-    or without any table of ASIDE_BYTES_MIN. *masking* is applied to rows that are loaded aside.
+    or without any table of ASIDE_BYTES_MIN. *masking* is applied to rows that are loaded aside. If
+    *any_order*, several psql share the rows of a table that is larger than the share of one job.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Aside:
         start: StartFeeder,
         progress: Progress,
         masking: Masking | None = None,
+        any_order: bool = False,
     ) -> None:
         self._repo = repo
         self._snapshot = snapshot
@@ -50,6 +53,8 @@ class Aside:
         self._large: list[tuple[Section, int]] = []
         if jobs > 1 and snapshot.origin.is_pg_dump:
             self._large = _large(sections)
+        self._shared_bytes_min = self._share(jobs) if any_order else None
+        self.in_any_order: list[Table] = []
         self.workers = Workers(start, lambda: self.definitions.preamble, jobs, progress)
         self.definitions = DefinitionTasks(
             self.workers.run, lambda table: table in self._partitioned, self._encoding
@@ -104,9 +109,23 @@ class Aside:
             if table not in empty or section.rows is None:
                 continue
             self.taken.add(section.name)
+            if self._is_shared(section):
+                self.in_any_order.append(table)
+                shared = SharedRows(section, stored_events(self._repo, (section,)))
+                tasks += [shared.task() for _ in range(self.workers.jobs)]
+                continue
             expected = (Expected(section.name, section.rows),)
             tasks.append(Task(partial(self._rows_of, section, table, head_bytes), expected))
         self.workers.begin(tasks)
+
+    def _share(self, jobs: int) -> int:
+        """Return from how many bytes on a table would keep the other jobs waiting."""
+        whole = sum(section.plain_bytes for section, _ in self._large)
+        return max(ANY_ORDER_BYTES_MIN, whole // jobs)
+
+    def _is_shared(self, section: Section) -> bool:
+        least = self._shared_bytes_min
+        return least is not None and section.plain_bytes >= least
 
     def _rows_of(self, section: Section, table: Table, head_bytes: int) -> Iterator[DumpEvent]:
         events = stored_events(self._repo, (section,))

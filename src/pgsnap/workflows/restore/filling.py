@@ -80,6 +80,7 @@ class Filling:
             start=start,
             progress=self.progress,
             masking=self.plan.masking,
+            any_order=self.plan.options.any_order,
         )
         loading = start(expected=aside.expected(), progress=aside.workers.progress)
         with self.clock.timed("load"), loading as feeder, aside.workers:
@@ -96,6 +97,7 @@ class Filling:
             rows=sum(each.rows for each in every),
             plain_bytes=sum(each.plain_bytes for each in every),
             seconds=loaded.seconds,
+            in_any_order=tuple(aside.in_any_order),
         )
 
     def _tables_made(self, scratch: Scratch) -> TablesMade:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pgsnap.errors import UsageError
 from pgsnap.masking.events import Masking
 from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
@@ -67,7 +66,7 @@ from pgsnap.workflows.restore.server_checks import another_server, check_chain, 
 from pgsnap.workflows.restore.target import RestoreOptions as RestoreOptions
 from pgsnap.workflows.restore.target import (
     as_clone,
-    check_clone,
+    check_options,
     database_and_label,
     exists_already,
     is_local_socket,
@@ -134,12 +133,8 @@ def plan_restore(
     ToolMissing, ToolVersion, ConnectionFailed. Everything else that forbids the restore is in the
     plan's refusals.
     """
-    if options.read_only and options.to is not None:
-        raise UsageError(
-            "--read-only is about the database that is replaced, and --to replaces none"
-        )
-    check_clone(options)
     snapshot = snapshot_to_run(repo, snapshot_id)
+    check_options(snapshot, options)
     options = replace(options, tables=with_rows_of(repo, snapshot, options.tables))
     database, label = database_and_label(repo, snapshot, server.endpoint, options.to)
     with server.connect(server.maintenance_database()) as session:
@@ -286,6 +281,9 @@ def _on_server(case: _Case) -> tuple[Findings, int]:
     # A drill holds one more connection.
     needed = RESTORE_CONNECTIONS + case.options.scratch
     jobs = jobs_that_fit(case.session, case.me, needed, case.options.jobs or os.cpu_count() or 1)
+    if case.options.any_order and jobs == 1:
+        why = "--any-order has no use: there is a connection for one job only"
+        findings += Findings(warnings=(why,))
     return findings + check_connections(case.session, case.me, needed), jobs
 
 

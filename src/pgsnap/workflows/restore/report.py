@@ -29,7 +29,8 @@ class RestoreReport:
     """What a restore did. *kept* is the replaced database's name now, None if there was none (if it
     was half-dropped, it can only be dropped); *unreachable_seconds* is an upper bound on how long
     new logins failed; *warm_copy* is the name of the copy that took the place of a load,
-    *cloned_from* that of the database of which a clone did."""
+    *cloned_from* that of the database of which a clone did; the rows of the tables *in_any_order*
+    are not in the order of the snapshot."""
 
     snapshot_id: SnapshotId
     database: str
@@ -45,6 +46,7 @@ class RestoreReport:
     kept_is_half_dropped: bool = False
     warm_copy: str | None = None
     cloned_from: str | None = None
+    in_any_order: tuple[str, ...] = ()
 
 
 class Clock:

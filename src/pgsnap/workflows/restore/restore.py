@@ -164,6 +164,7 @@ class _Restore:
             warnings=tuple(self.warnings),
             warm_copy=self.warm.copy.name if self.warm is not None else None,
             cloned_from=self.cloned,
+            in_any_order=tuple(map(".".join, loaded.in_any_order)),
         )
 
     def _interrupted_after(self) -> Interrupted:
@@ -297,10 +298,10 @@ class _Restore:
                 self.warnings,
             ).run(session, scratch)
         if self.plan.options.baseline:
-            self._take_baseline(scratch, baseline)
+            self._take_baseline(scratch, baseline, loaded)
         return loaded
 
-    def _take_baseline(self, scratch: Scratch, known: Baseline | None) -> None:
+    def _take_baseline(self, scratch: Scratch, known: Baseline | None, loaded: FeedResult) -> None:
         """Before the swap, while nobody else writes: what the next commit needs, which can do
         without it."""
         ours = application_name(self.token)
@@ -309,7 +310,13 @@ class _Restore:
             with self.clock.timed("baseline"):
                 known = known or take_baseline(self.server, scratch.name, ours)
                 self.baseline = for_commits(
-                    self.plan, self.snapshot, self.server, scratch.name, ours, known
+                    self.plan,
+                    self.snapshot,
+                    self.server,
+                    scratch.name,
+                    ours,
+                    known,
+                    loaded.in_any_order,
                 )
         except (SourceError, QueryFailed) as error:
             self.progress.say(f"the next commit reads everything: {error.message}")

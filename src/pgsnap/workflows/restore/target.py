@@ -31,7 +31,8 @@ class RestoreOptions:
     *jobs*: how many psql may load at once; None: as many as there are processors here. *warm_for*:
     the new database is a warm copy, to become this one. *baseline*: what the next commit needs to
     read only changes is recorded. *keep_replaced*: how many replaced databases stay. *masks*: what
-    becomes of rows, in a new database.
+    becomes of rows, in a new database. *any_order*: the rows of a table that is larger than the
+    share of one job need not keep their order.
     """
 
     to: str | None = None
@@ -54,6 +55,7 @@ class RestoreOptions:
     baseline: bool = False
     keep_replaced: int = 1
     masks: Masks | None = None
+    any_order: bool = False
 
     @property
     def allows_warm(self) -> bool:
@@ -70,8 +72,13 @@ class RestoreOptions:
         )
 
 
-def check_clone(options: RestoreOptions) -> None:
-    """Raise UsageError for options that belong to a new database."""
+def check_options(snapshot: Snapshot, options: RestoreOptions) -> None:
+    """Raise UsageError for options that do not fit each other, or *snapshot*."""
+    if options.read_only and options.to is not None:
+        raise UsageError(
+            "--read-only is about the database that is replaced, and --to replaces none"
+        )
+    _check_any_order(snapshot, options)
     if options.to is None and (options.no_owner or options.no_acl or options.tables):
         raise UsageError(
             "--no-owner and --no-acl are for copies",
@@ -83,6 +90,28 @@ def check_clone(options: RestoreOptions) -> None:
             "--mask is for copies",
             detail="In place of the live database masked rows would be a loss.",
             hint="Name a new database: --to NEW.",
+        )
+
+
+def _check_any_order(snapshot: Snapshot, options: RestoreOptions) -> None:
+    if not options.any_order:
+        return
+    if options.jobs == 1:
+        raise UsageError(
+            "--any-order lets several connections load one table, and --jobs 1 allows one",
+            hint="Leave one of them out.",
+        )
+    if options.masks is not None:
+        raise UsageError(
+            "--any-order and --mask do not fit together",
+            detail="Rows are masked in their order.",
+            hint="Leave one of them out.",
+        )
+    if not snapshot.origin.is_pg_dump:
+        raise UsageError(
+            "--any-order is about rows that pg_dump wrote",
+            detail="Where other SQL adds rows, everything runs in its order.",
+            hint="Leave --any-order out.",
         )
 
 

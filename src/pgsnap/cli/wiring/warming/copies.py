@@ -49,6 +49,7 @@ def keep_copies(invocation: Invocation, choices: RestoreChoices, services: Seque
         "--as-superuser": options.as_superuser,
         "--no-owner": options.no_owner,
         "--no-acl": options.no_acl,
+        "--any-order": options.any_order,
         "--mask": options.masks is not None,
     }
     given = [name for name, value in others.items() if value]

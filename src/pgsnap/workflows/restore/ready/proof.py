@@ -3,7 +3,7 @@ snapshot; takes down the state that a later proof, or the next commit, begins wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +22,7 @@ from pgsnap.sources.properties import read_properties
 from pgsnap.targets.load.extension_sequences import set_extension_sequences
 from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.targets.load.recount import set_back_sequences
+from pgsnap.targets.load.row_order import Table
 from pgsnap.targets.swap.warm import WarmCopy, others_inside
 from pgsnap.workflows.notes.baselines import RESTORED, NotedBaseline, Use, newest_baseline
 from pgsnap.workflows.restore.plan import RestorePlan
@@ -67,9 +68,11 @@ def for_commits(
     database: str,
     application: str,
     baseline: Baseline,
+    in_any_order: Collection[Table] = (),
 ) -> Baseline | None:
     """Return *baseline* as a commit may use it that is compared with *snapshot*: of the tables
-    whose rows a dump of *database* writes as in the snapshot. None if that may be so of none."""
+    whose rows a dump of *database* writes as in the snapshot, and so not of those *in_any_order*.
+    None if that may be so of none."""
     origin = snapshot.origin
     before = origin.properties
     if not origin.is_pg_dump or before is None or plan.options.tables:
@@ -80,7 +83,7 @@ def for_commits(
         if read_properties(session).extensions != before.extensions:
             # Another version may write values of its types otherwise.
             return None
-        moved = chosen_anew(session)
+        moved = {*chosen_anew(session), *in_any_order}
     tables = tuple(each for each in baseline.tables if (each.schema, each.name) not in moved)
     return replace(baseline, globals_fingerprint=None, tables=tables)
 
