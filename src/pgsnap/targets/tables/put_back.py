@@ -280,20 +280,30 @@ def gone_rows_table(place: int, table: TableName, columns: Sequence[str]) -> str
     )
 
 
+def same_values(columns: Sequence[str], one: str, other: str) -> str:
+    """Return the condition that *columns* have the same values in the rows *one* and *other*: equal
+    is not enough (1.0 and 1.00). Mostly they are stored as the same bytes; but an array that once
+    held a NULL, or a NaN that was computed, is not stored as the one that its text gives."""
+    left, right = (
+        f"ROW({', '.join(f'{side}.{ident(name)}' for name in columns)})::pg_catalog.record"
+        for side in (one, other)
+    )
+    return (
+        f"({left} OPERATOR(pg_catalog.*=) {right} OR {left}::pg_catalog.text"
+        f' OPERATOR(pg_catalog.=) {right}::pg_catalog.text COLLATE pg_catalog."C")'
+    )
+
+
 def delete_rows(place: int, facts: LiveFacts, columns: Sequence[str], rows: int) -> str:
     """Return SQL that deletes exactly the *rows* of the temporary table, or fails. A row is found
-    by its key, and counts if all its values are the same bytes: equal is not enough."""
+    by its key, and counts if all its values are the same."""
     key = " AND ".join(f"t.{ident(name)} {equal} g.{ident(name)}" for name, equal in facts.key)
-    own, theirs = (
-        f"ROW({', '.join(f'{side}.{ident(name)}' for name in columns)})::pg_catalog.record"
-        for side in "tg"
-    )
     name = quoted(facts.table)
     said = literal(f"snap: rows of {name} are not as they were recorded, of {rows} there are ")
     return (
         f"ANALYZE pg_temp.{_gone(place)};\n"
         f"WITH gone AS (DELETE FROM ONLY {name} AS t USING pg_temp.{_gone(place)} AS g"
-        f" WHERE {key} AND {own} OPERATOR(pg_catalog.*=) {theirs} RETURNING 1),"
+        f" WHERE {key} AND {same_values(columns, 't', 'g')} RETURNING 1),"
         " n AS (SELECT pg_catalog.count(*) AS found FROM gone)"
         f" SELECT ({said} || found)::pg_catalog.int4 FROM n WHERE found <> {number(rows)};\n"
     )

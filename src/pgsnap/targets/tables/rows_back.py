@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, ident, literal, number
-from pgsnap.targets.tables.put_back import ForeignKey
+from pgsnap.targets.tables.put_back import ForeignKey, same_values
 
 _WRITES = {"insert": (4, "3"), "update": (16, "2"), "delete": (8, "4")}
 _COLUMNS = """
@@ -83,13 +83,8 @@ class RowsTable:
         )
 
     def same(self, one: str, other: str, columns: Sequence[str] = ()) -> str:
-        """Return the condition that *columns* (none: all) have the same bytes on both sides."""
-        left, right = (
-            f"ROW({', '.join(f'{side}.{ident(name)}' for name in columns or self.columns)})"
-            "::pg_catalog.record"
-            for side in (one, other)
-        )
-        return f"{left} OPERATOR(pg_catalog.*=) {right}"
+        """Return the condition that *columns* (none: all) have the same values on both sides."""
+        return same_values(columns or self.columns, one, other)
 
 
 def read_columns(session: Session, oid: int) -> tuple[Column, ...]:
