@@ -29,6 +29,7 @@ from bench_many import DATABASES, fill
 PAGES = {
     "/": 0.3,
     "/database?label=app0": 0.3,
+    "/table?label=app0&table=public.orders": 0.3,
     "/checks": None,
     "/kept": None,
     "/audit": None,

@@ -183,7 +183,8 @@ def _compare(
     for (later, after), (earlier, before) in pairwise(expected):
         event = events.pop(later, None)
         if before == after:
-            assert event is None
+            # Its columns are in another order.
+            assert event is None or (event.kind == "defined" and event.notes)
             continue
         assert event is not None
         assert event.previous_id == earlier

@@ -23,10 +23,12 @@ def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
     known, as damaged.
     """
     indexed = index.packs()
+    # Of tens of thousands, only the names of those that differ are decoded.
+    expected = {layout.pack_name(pack): pack for pack in indexed}
     seen = set()
     found = []
     for info in store.list(layout.PACKS):
-        pack = layout.hash_of(info.name)
+        pack = expected.get(info.name) or layout.hash_of(info.name)
         if pack is None or info.name != layout.pack_name(pack):
             continue
         seen.add(pack)

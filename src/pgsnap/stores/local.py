@@ -25,7 +25,7 @@ from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
 from pgsnap.stores.names import above, checked
-from pgsnap.stores.remembered import Remembered
+from pgsnap.stores.remembered import Listed, Remembered
 
 TEMPORARY = "tmp"
 _TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
@@ -202,25 +202,34 @@ class LocalStore:
 
     def _walk(self, name: str) -> Iterator[ObjectInfo]:
         try:
-            if self._remembered is not None and self._remembered.name == name:
-                entries = self._remembered.entries(self.folder)
+            if self._remembered is not None and self._remembered.covers(name):
+                listed = self._remembered.listed(self.folder, name, self._listed)
             else:
-                entries = self.folder.entries(name)
+                listed = self._listed(name)
         except (FileNotFoundError, NotADirectoryError):
             return
-        for entry in entries:
+        for found in listed:
             interrupts.check()
+            if isinstance(found, str):
+                yield from self._walk(found)
+            else:
+                yield found
+
+    def _listed(self, name: str) -> Listed:
+        found: Listed = []
+        for entry in self.folder.entries(name):
             if not entry.name.isascii():
                 # Object names are ASCII: a stray file.
                 continue
             path = f"{name}/{entry.name}"
             if entry.kind is Kind.FOLDER:
-                yield from self._walk(path)
+                found.append(path)
             elif entry.kind is Kind.FILE:
-                yield ObjectInfo(path, entry.size)
+                found.append(ObjectInfo(path, entry.size))
             else:
                 with contextlib.suppress(FileNotFoundError):
                     self.folder.refuse(path)
+        return found
 
     @contextlib.contextmanager
     def _temporary(self, data: Data) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A folder of snapshots that is not listed again while nothing was added or removed."""
+"""Folders of snapshots and packs that are not listed again while nothing was added or removed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from pgsnap.files.folder import Entry, Folder
 from pgsnap.files.trust import ONLY_OURS
-from pgsnap.repository.places.local import LocalPlace, snapshots_remembered
+from pgsnap.repository.places.local import LocalPlace, lists_remembered
 from pgsnap.repository.repository import Repository
 from support.repositories.made import record
 
@@ -34,7 +34,7 @@ def test_what_others_add_and_remove_is_seen_and_what_is_the_same_is_not_listed(
     Repository.create(path)
     with Repository.open(path) as repo:
         first = record(repo, message="first").snapshot_id
-    seen = snapshots_remembered(path)
+    seen = lists_remembered(path)
     assert seen is not None
     listed: list[str] = []
     entries = Folder.entries
@@ -61,6 +61,13 @@ def test_what_others_add_and_remove_is_seen_and_what_is_the_same_is_not_listed(
     assert [found() for _ in range(2)] == [({first}, 1)] * 2
     later = 10**10
     assert [found() for _ in range(3)] == [({first}, 1), ({first}, 0), ({first}, 0)]
+    packs = set((path / "packs").glob("*/*"))
+    for _ in range(2):
+        with Repository.open(LocalPlace(path, ONLY_OURS, seen)) as repo:
+            repo.catch_up_packs()
+            assert {pack.hex() for pack in repo.index.packs()} == {pack.name for pack in packs}
+    # Folders that are some seconds old are listed once.
+    assert listed.count("packs") == 1
     until_the_clock_ticked(path / "snapshots")
     with Repository.open(path) as repo:
         second = record(repo, message="second").snapshot_id
@@ -71,3 +78,9 @@ def test_what_others_add_and_remove_is_seen_and_what_is_the_same_is_not_listed(
     # As long as it is the same, the index is still compared with it.
     (path / "index.sqlite").unlink()
     assert found() == ({second}, 0)
+    (gone,) = packs
+    until_the_clock_ticked(gone.parent)
+    gone.unlink()
+    with Repository.open(LocalPlace(path, ONLY_OURS, seen)) as repo:
+        repo.catch_up_packs()
+        assert bytes.fromhex(gone.name) not in repo.index.packs()

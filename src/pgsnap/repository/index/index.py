@@ -292,6 +292,10 @@ class Index(SnapshotIndex):
         rows = self.query(f"{_LOCATIONS} WHERE packs.id = ?", (pack,))
         return sorted(map(self._location, rows), key=lambda location: location.offset)
 
+    def frame_total(self) -> int:
+        """Return the number of frames in all packs."""
+        return int(self.query("SELECT coalesce(sum(frames), 0) FROM packs")[0][0])
+
     def frame_counts(self) -> dict[PackId, int]:
         """Return the number of frames in each pack, as the index has it."""
         rows = self.query("SELECT pack_no, count(*) FROM chunks GROUP BY pack_no")

@@ -30,7 +30,8 @@ from pgsnap.stores.remembered import Remembered
 
 class LocalPlace:
     """A folder. It has everything in it: objects, lock, audit log and, if it is not on a network
-    file system, the index. *remembered* is the folder of snapshots as an earlier place saw it."""
+    file system, the index. *remembered* are the folders of snapshots and packs as an earlier place
+    saw them."""
 
     def __init__(
         self, path: Path, trust: Trust = ONLY_OURS, remembered: Remembered | None = None
@@ -142,7 +143,8 @@ class LocalPlace:
         return Room(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
-def snapshots_remembered(path: Path) -> Remembered | None:
-    """Return what remembers the folder of snapshots between one opening and the next; None where
-    that cannot be relied on."""
-    return None if is_on_network(path) else Remembered(layout.SNAPSHOTS.rstrip("/"))
+def lists_remembered(path: Path) -> Remembered | None:
+    """Return what remembers the folders of snapshots and packs between one opening and the next;
+    None where that cannot be relied on."""
+    names = (name.rstrip("/") for name in (layout.SNAPSHOTS, layout.PACKS))
+    return None if is_on_network(path) else Remembered(*names)

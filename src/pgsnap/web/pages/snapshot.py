@@ -27,6 +27,8 @@ _SHADES = 4
 SECTIONS_AT_ONCE = 20_000
 _COST_SECTIONS_AT_ONCE = 2_000
 _COST_BYTES_AT_ONCE = 2_000_000_000
+# Of each frame in the repository it is looked up which chunk it is of.
+_COST_FRAMES_AT_ONCE = 20_000
 WIDE, NARROW = Box(0, 0, 960, 320), Box(0, 0, 360, 420)
 _NAME_HEIGHT, _CHARACTER_WIDTH, _MARGIN = 20, 7, 12
 _CHARACTERS_LEAST = 8
@@ -146,6 +148,7 @@ def snapshot_page(
     is_counted = counted or (
         snapshot.section_count <= _COST_SECTIONS_AT_ONCE
         and snapshot.plain_bytes <= _COST_BYTES_AT_ONCE
+        and repo.index.frame_total() <= _COST_FRAMES_AT_ONCE
     )
     is_listed = is_counted or listed or snapshot.section_count <= SECTIONS_AT_ONCE
     costs: list[TableCost] = []

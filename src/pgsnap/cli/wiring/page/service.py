@@ -14,7 +14,7 @@ from pgsnap.cli.wiring.user_folders import audit_folder, cache_folder
 from pgsnap.errors import StoreError, UsageError
 from pgsnap.repository import audit_log
 from pgsnap.repository.audit_log import AuditEntries
-from pgsnap.repository.places.local import LocalPlace, snapshots_remembered
+from pgsnap.repository.places.local import LocalPlace, lists_remembered
 from pgsnap.repository.repository import Repository
 from pgsnap.web.service import Remote, ScheduledJob, Service
 
@@ -48,7 +48,7 @@ def service_of(invocation: Invocation) -> Service:
     def remotes() -> list[Remote]:
         return _remotes(own)
 
-    seen = snapshots_remembered(repository) if isinstance(repository, Path) else None
+    seen = lists_remembered(repository) if isinstance(repository, Path) else None
 
     def open_it() -> Repository:
         at = LocalPlace(repository, own.trust, seen) if isinstance(repository, Path) else None
