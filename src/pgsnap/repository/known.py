@@ -24,6 +24,10 @@ class KnownSnapshots:
         """Return the snapshots of one label, or of all, newest first."""
         return self.index.newest(database, limit, also_forgotten=also_forgotten)
 
+    def frame_total(self) -> int:
+        """Return the number of frames in all packs, as far as the index knows them."""
+        return self.index.frame_total()
+
     def servers_of(self, label: str) -> dict[SnapshotId, str]:
         """Return the system identifier of the server of each snapshot of *label*."""
         return dict(self.index.servers_of(label))

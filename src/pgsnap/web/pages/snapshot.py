@@ -148,7 +148,7 @@ def snapshot_page(
     is_counted = counted or (
         snapshot.section_count <= _COST_SECTIONS_AT_ONCE
         and snapshot.plain_bytes <= _COST_BYTES_AT_ONCE
-        and repo.index.frame_total() <= _COST_FRAMES_AT_ONCE
+        and repo.frame_total() <= _COST_FRAMES_AT_ONCE
     )
     is_listed = is_counted or listed or snapshot.section_count <= SECTIONS_AT_ONCE
     costs: list[TableCost] = []
