@@ -67,6 +67,10 @@ class _Update:
         # Whether the row that comes next, or is unfinished, began at the same place in both texts:
         # then it is chosen if it was, unless an edit changes it.
         self._is_aligned = True
+        # The part of the new text that was not read yet, and where leaves end in it: no row of it
+        # needs to be hashed. Read as a whole, since there are edits every few kB.
+        self._known_from = self._known_to = 0
+        self._known_ends: list[int] = []
 
     def leaves(self) -> Iterator[Leaf]:
         start, cutter = 0, self._cutter
@@ -103,6 +107,7 @@ class _Update:
             while at > end and (following := self._former.take()) is not None:
                 end += following.plain_bytes
         last_row_is_kept = yield from self._kept(at, end)
+        yield from self._read_known()
         if last_row_is_kept:
             yield from self._cutter.skip(b"", (0,))
         elif at == end:
@@ -120,12 +125,14 @@ class _Update:
             return False
         is_kept = False
         while start < stop:
+            if self._is_aligned:
+                yield from self._add_known(start, stop)
+                return True
+            yield from self._read_known()
             block = self._read_new(start, min(start + _READ_BYTES, stop))
-            begin = 0
-            if not self._is_aligned:
-                begin = block.find(b"\n") + 1 or len(block)
-                yield from self._cutter.feed(block[:begin])
-                self._is_aligned = self._cutter.is_between_rows
+            begin = block.find(b"\n") + 1 or len(block)
+            yield from self._cutter.feed(block[:begin])
+            self._is_aligned = self._cutter.is_between_rows
             is_kept = begin < len(block)
             yield from self._cutter.skip(block[begin:])
             start += len(block)
@@ -138,12 +145,30 @@ class _Update:
             self._is_aligned = False
             yield from self._scanned(start, start + edit.added)
             return
-        for place in range(start, start + edit.added, _READ_BYTES):
-            stop = min(place + _READ_BYTES, start + edit.added)
-            ends = [end for end in edit.ends if place < start + end <= stop]
+        yield from self._add_known(
+            start, start + edit.added, [start + end for end in edit.ends]
+        )
+
+    def _add_known(self, start: int, stop: int, ends: Sequence[int] = ()) -> Iterator[Leaf]:
+        """Take a part of the new text in which leaves end only at *ends*."""
+        if not self._known_from < self._known_to == start:
+            yield from self._read_known()
+            self._known_from = start
+        self._known_to = stop
+        self._known_ends += ends
+        if stop - self._known_from >= _READ_BYTES:
+            yield from self._read_known()
+
+    def _read_known(self) -> Iterator[Leaf]:
+        place, last, ends = self._known_from, self._known_to, self._known_ends
+        self._known_from, self._known_ends = last, []
+        while place < last:
+            stop = min(place + _READ_BYTES, last)
             block = self._read_new(place, stop)
-            yield from self._cutter.skip(block, [start + end - place for end in ends])
+            yield from self._cutter.skip(block, [end - place for end in ends if place < end <= stop])
+            place = stop
 
     def _scanned(self, start: int, stop: int) -> Iterator[Leaf]:
+        yield from self._read_known()
         for place in range(start, stop, _READ_BYTES):
             yield from self._cutter.feed(self._read_new(place, min(place + _READ_BYTES, stop)))

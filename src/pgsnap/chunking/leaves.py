@@ -76,13 +76,12 @@ class LeafCutter:
     def skip(self, block: bytes, ends: Iterable[int] = ()) -> list[Leaf]:
         """Add the next bytes of the text, in which no leaves end but at *ends*, and return these:
         no row is hashed."""
-        found, start = [], 0
+        found, start, view = [], 0, memoryview(block)
         for end in ends:
-            self._hasher.update(block[start:end])
+            self._hasher.update(view[start:end])
             found.append(self._ended(end - start))
             start = end
-        rest = block[start:] if start else block
-        if rest:
+        if rest := view[start:]:
             self._hasher.update(rest)
             self._leaf_bytes += len(rest)
         if begin := block.rfind(b"\n") + 1:

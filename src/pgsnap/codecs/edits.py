@@ -31,10 +31,12 @@ def encode_edits(edits: Edits, base: bytes, plain: bytes) -> bytes:
     stops = starts + removed
     numbers = np.empty(1 + 3 * len(edits), np.int64)
     numbers[0] = len(edits)
-    numbers[1::3] = np.diff(stops, prepend=0) - removed
+    numbers[1::3] = starts
+    numbers[4::3] -= stops[:-1]
     numbers[2::3] = removed
     numbers[3::3] = added
-    places = starts + np.cumsum(added - removed) - (added - removed)
+    grown = added - removed
+    places = starts + grown.cumsum() - grown
     _check_kept(base, plain, np.stack((starts, stops, places, places + added), axis=1))
     text = _joined(plain, places, places + added)
     return _varints(numbers) + (_compressed(text, _joined(base, starts, stops)) if text else b"")
@@ -43,31 +45,35 @@ def encode_edits(edits: Edits, base: bytes, plain: bytes) -> bytes:
 def decode_edits(frame: bytes, base: bytes, chunk_bytes: int) -> bytes:
     """Return the chunk, of *chunk_bytes* bytes, of a *frame* against *base*. Raises
     CorruptionError, and ZstdError."""
-    edits, text_at = _read(frame)
-    starts, removed, added = edits.T
-    if len(edits) and int(starts[-1] + removed[-1]) > len(base):
+    gaps, removed, added, text_at = _read(frame)
+    if sum(gaps) + sum(removed) > len(base):
         raise _damaged("An edit lies beyond its base.")
-    added_bytes = int(added.sum())
-    if len(base) - int(removed.sum()) + added_bytes != chunk_bytes:
+    added_bytes = sum(added)
+    if len(base) - sum(removed) + added_bytes != chunk_bytes:
         raise _damaged("Its edits do not give the size recorded.")
+    # What stays of the base before each edit, and what that removes.
+    old, kept, gone = memoryview(base), [], []
+    at = 0
+    for gap, size in zip(gaps, removed, strict=True):
+        kept.append(old[at : at + gap])
+        gone.append(old[at + gap : at + gap + size])
+        at += gap + size
     text = b""
     if added_bytes:
         packed = frame[text_at:]
         # Before memory is allocated: the size in the frame may be any.
         if zstandard.frame_content_size(packed) != added_bytes:
             raise _damaged("Its new text is not of the size that its edits have.")
-        prefix = _prefix(_joined(base, starts, starts + removed))
-        text = zstandard.ZstdDecompressor(dict_data=prefix).decompress(packed)
+        context = zstandard.ZstdDecompressor(dict_data=_prefix(b"".join(gone)))
+        text = context.decompress(packed)
     elif text_at != len(frame):
         raise _damaged("It has text that no edit uses.")
     parts: list[memoryview] = []
-    before = taken = 0
-    old, new = memoryview(base), memoryview(text)
-    for start, gone, put in edits.tolist():
-        parts += old[before:start], new[taken : taken + put]
-        before = start + gone
-        taken += put
-    parts.append(old[before:])
+    new, taken = memoryview(text), 0
+    for same, size in zip(kept, added, strict=True):
+        parts += same, new[taken : taken + size]
+        taken += size
+    parts.append(old[at:])
     return b"".join(parts)
 
 
@@ -115,15 +121,18 @@ def _joined(data: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) ->
     return b"".join([view[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)])
 
 
-def _read(frame: bytes) -> tuple[Edits, int]:
-    """Return the edits of a frame, and where its text begins."""
-    count, at = _read_varints(frame, 0, 1)
-    if int(count[0]) > EDITS_MAX:
-        raise _damaged(f"It claims {count[0]} edits.")
-    numbers, at = _read_varints(frame, at, 3 * int(count[0]))
-    gaps, removed, added = numbers.reshape(-1, 3).T
-    starts = np.cumsum(gaps + removed) - removed
-    return np.stack((starts, removed, added), axis=1), at
+def _read(frame: bytes) -> tuple[list[int], list[int], list[int], int]:
+    """Return the edits of a frame (the gap before each, what it removes, what it adds), and where
+    its text begins."""
+    if frame and frame[0] < 0x80:
+        # Most lists are short, and NumPy takes long for one number.
+        count, at = frame[0], 1
+    else:
+        (count,), at = _read_varints(frame, 0, 1)
+    if count > EDITS_MAX:
+        raise _damaged(f"It claims {count} edits.")
+    numbers, at = _read_varints(frame, at, 3 * count)
+    return numbers[0::3], numbers[1::3], numbers[2::3], at
 
 
 def _varints(numbers: NDArray[np.int64]) -> bytes:
@@ -141,19 +150,22 @@ def _varints(numbers: NDArray[np.int64]) -> bytes:
     return found.tobytes()
 
 
-def _read_varints(data: bytes, at: int, count: int) -> tuple[NDArray[np.int64], int]:
+def _read_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     """Return *count* numbers that begin at *at*, and where they end."""
+    if not count:
+        return [], at
     read = np.frombuffer(data[at : at + count * _VARINT_BYTES_MAX], np.uint8)
-    lasts = np.flatnonzero(read < 0x80)[:count]
-    sizes = np.diff(lasts, prepend=-1)
-    if len(lasts) < count or (count and int(sizes.max()) > _VARINT_BYTES_MAX):
+    stops = (read < 0x80).nonzero()[0][:count] + 1
+    sizes = stops.copy()
+    sizes[1:] -= stops[:-1]
+    if len(stops) < count or int(sizes.max()) > _VARINT_BYTES_MAX:
         raise _damaged("Its edits cannot be read.")
-    firsts = lasts - sizes + 1
-    numbers = np.zeros(count, np.int64)
-    for k in range(_VARINT_BYTES_MAX):
-        some = sizes > k
-        numbers[some] |= (read[firsts[some] + k] & 0x7F).astype(np.int64) << (7 * k)
-    return numbers, at + (int(lasts[-1]) + 1 if count else 0)
+    end = int(stops[-1])
+    firsts = stops - sizes
+    shifts = np.arange(end) - firsts.repeat(sizes)
+    shifts *= 7
+    numbers = np.add.reduceat((read[:end] & np.int64(0x7F)) << shifts, firsts)
+    return numbers.tolist(), at + end
 
 
 def _damaged(why: str) -> CorruptionError:

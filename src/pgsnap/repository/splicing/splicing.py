@@ -134,12 +134,12 @@ class _Splicing:
             self._collect()
         while len(self._text) > 1 and self._text[1][0] <= start:
             self._text.popleft()
-        parts = []
+        parts: list[memoryview] = []
         for place, part in self._text:
             if place >= stop:
                 break
             for at, data in self._bytes_of(place, part, start, stop):
-                parts.append(data[max(start - at, 0) : stop - at])
+                parts.append(memoryview(data)[max(start - at, 0) : stop - at])
         return b"".join(parts)
 
     def _bytes_of(
