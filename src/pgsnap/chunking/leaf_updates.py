@@ -145,9 +145,7 @@ class _Update:
             self._is_aligned = False
             yield from self._scanned(start, start + edit.added)
             return
-        yield from self._add_known(
-            start, start + edit.added, [start + end for end in edit.ends]
-        )
+        yield from self._add_known(start, start + edit.added, [start + end for end in edit.ends])
 
     def _add_known(self, start: int, stop: int, ends: Sequence[int] = ()) -> Iterator[Leaf]:
         """Take a part of the new text in which leaves end only at *ends*."""
@@ -165,7 +163,9 @@ class _Update:
         while place < last:
             stop = min(place + _READ_BYTES, last)
             block = self._read_new(place, stop)
-            yield from self._cutter.skip(block, [end - place for end in ends if place < end <= stop])
+            yield from self._cutter.skip(
+                block, [end - place for end in ends if place < end <= stop]
+            )
             place = stop
 
     def _scanned(self, start: int, stop: int) -> Iterator[Leaf]:

@@ -263,9 +263,11 @@ class LeafDigester:
             self._list += encode_leaf(leaf)
 
 
-def leaf_ends_of_rows(rows: bytes) -> Offsets:
-    """Return which ends of *rows*, which are whole, end a leaf."""
-    return _chosen_ends(np.frombuffer(b"".join((_AROUND, rows, _AROUND)), np.uint8)) - _MARGIN
+def leaf_ends_of_rows(rows: bytes, line_ends: Offsets | None = None) -> Offsets:
+    """Return which ends of *rows*, which are whole, end a leaf; *line_ends* is where their line
+    ends are, if that is known."""
+    buffer = np.frombuffer(b"".join((_AROUND, rows, _AROUND)), np.uint8)
+    return _chosen_ends(buffer, line_ends) - _MARGIN
 
 
 def several_leaves(texts: Sequence[bytes]) -> set[int]:
@@ -281,9 +283,11 @@ def several_leaves(texts: Sequence[bytes]) -> set[int]:
     return set(places[ends[places] != chosen].tolist())
 
 
-def _chosen_ends(buffer: NDArray[np.uint8]) -> Offsets:
+def _chosen_ends(buffer: NDArray[np.uint8], line_ends: Offsets | None = None) -> Offsets:
     """Return the ends of the rows that end a leaf, of those in a *buffer* with margins."""
-    stops = np.flatnonzero(buffer[_MARGIN:-_MARGIN] == _LINE_END) + _MARGIN
+    if line_ends is None:
+        line_ends = np.flatnonzero(buffer[_MARGIN:-_MARGIN] == _LINE_END)
+    stops = line_ends + _MARGIN
     starts = np.concatenate(([_MARGIN], stops[:-1] + 1))[: len(stops)]
     ends: Offsets = stops + 1
     return ends[_is_chosen(RowHash(0), UnalignedWords(buffer), starts, stops, starts)]

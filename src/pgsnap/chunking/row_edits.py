@@ -22,7 +22,7 @@ RUNS_MAX = 2_000
 """Texts that share more runs of rows than this have too little in common."""
 
 _LINE_END = 10
-_COMPARED_BYTES, _COMPARED_BYTES_MAX = 1024, 64 * 1024
+_COMPARED_BYTES, _COMPARED_BYTES_MAX = 8 * 1024, 64 * 1024
 # Differences closer to each other than this are one edit: its numbers take as many bytes.
 _GAP_BYTES = 8
 # How many edits are looked for one by one: beyond that hashing all rows takes less time. Whether

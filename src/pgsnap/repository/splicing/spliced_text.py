@@ -21,6 +21,7 @@ from pgsnap.repository.splicing.block_edits import (
     Numbers,
     SpliceMismatch,
     check_rows,
+    sizes_of,
 )
 
 if TYPE_CHECKING:
@@ -208,7 +209,8 @@ class _PieceText:
     def check(self) -> None:
         """Raise SpliceMismatch unless the text removed is whole blocks with their rows."""
         piece = self._piece
-        begins = np.append(self._starts[1:], self._stops[0])
+        begins = self._starts.copy()
+        begins[0] = self._stops[0]
         begins = begins[(begins > 0) & (begins < len(self._array))]
         if not np.all(self._array[begins - 1] == LINE_END):
             raise SpliceMismatch("a block does not begin where a row ended")
@@ -218,7 +220,7 @@ class _PieceText:
         edits = piece.edits
         whole = len(edits) - int(edits.stops[-1] > piece.stop)
         skipped = piece.begin - piece.removed_from
-        ends: Numbers = np.cumsum(edits.stops[:whole] - edits.starts[:whole])
+        ends: Numbers = (edits.stops[:whole] - edits.starts[:whole]).cumsum()
         removed = np.frombuffer(self._old, np.uint8)[skipped:]
         check_rows(removed[: int(ends[-1]) if whole else 0], ends, edits.rows[:whole])
 
@@ -233,7 +235,7 @@ class _PieceText:
 
     def row_edits(self) -> Edits:
         """Return the edits of the chunk, row by row."""
-        added = np.diff(self._ends, prepend=0)
+        added = sizes_of(self._ends)
         old_stops = np.cumsum(self._stops - self._starts)
         new = np.frombuffer(self._new, np.uint8)
         old = np.frombuffer(self._old, np.uint8)
