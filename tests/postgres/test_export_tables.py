@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
-import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,35 +18,19 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import ValueUnfit
 from pgsnap.model import SnapshotId, quote_ident
 from pgsnap.repository.repository import Repository
-from pgsnap.tabular.base import Wishes
-from pgsnap.targets.table_files import FolderOutput, stem_of
+from pgsnap.targets.table_files import stem_of
 from pgsnap.workflows.history.export_tables import (
-    ExportTablesReport,
     TableExport,
     TableFormat,
-    export_tables,
 )
+from support.documents.tables_exported import EXACT, LOSSY, exported, is_same
 from support.restoring.clients import commit_database, server_of
 from support.servers.databases import PINNED_OPTIONS, Database
-
-LOSSY = Wishes(lossy=True)
-EXACT = Wishes(
-    as_text=frozenset(
-        f"corners.{column}"
-        for column in ("times.d", "times.t", "times.z", "times.h", "composites.b", "composites.a")
-    )
-)
 
 
 @pytest.fixture
 def snapshot(repo: Repository, sample_database: Database) -> SnapshotId:
     return commit_database(repo, server_of(sample_database))
-
-
-def exported(
-    repo: Repository, snapshot: SnapshotId, folder: Path, asked: TableExport, name: str = ""
-) -> ExportTablesReport:
-    return export_tables(repo, snapshot, FolderOutput(folder, force=False), asked, sqlite_name=name)
 
 
 def copied(database: Database, what: str, options: str = "") -> bytes:
@@ -107,28 +88,6 @@ def rows_of(database: Database, table: TableName) -> list[list[str | None]]:
     ]
 
 
-def is_same(value: Any, text: str | None, kind: pa.DataType) -> bool:
-    """Return whether a value of a Parquet file is the one that PostgreSQL writes as *text*."""
-    if value is None or text is None:
-        return value is text
-    if pa.types.is_floating(kind):
-        expected = float(np.float32(text)) if kind == pa.float32() else float(text)
-        is_signed = math.copysign(1, value) == math.copysign(1, expected)
-        return (math.isnan(value) and math.isnan(expected)) or (value == expected and is_signed)
-    if pa.types.is_boolean(kind):
-        return value is (text == "t")
-    if pa.types.is_decimal(kind):
-        return str(value) == str(Decimal(text))
-    if pa.types.is_binary(kind):
-        return bool(value == bytes.fromhex(text[2:]))
-    if kind == pa.uuid():
-        return bool(value == UUID(text))
-    if pa.types.is_timestamp(kind):
-        shown = value.strftime("%Y-%m-%d %H:%M:%S.%f").rstrip("0").rstrip(".")
-        return bool(shown == text.removesuffix("+00"))
-    return str(value) == text or (pa.types.is_time(kind) and value.isoformat() == text)
-
-
 def test_parquet_holds_the_values_of_every_table(
     repo: Repository, snapshot: SnapshotId, sample_database: Database, tmp_path: Path
 ) -> None:
@@ -141,7 +100,7 @@ def test_parquet_holds_the_values_of_every_table(
         assert found.num_rows == len(expected)
         for at, field in enumerate(found.schema):
             kinds.add(str(field.type))
-            if pa.types.is_list(field.type):
+            if pa.types.is_nested(field.type):
                 continue
             for number, value in enumerate(found.column(at).to_pylist()):
                 text = expected[number][at]

@@ -36,8 +36,9 @@ _RANGES = {
     "tsrange": "timestamp without time zone",
     "tstzrange": "timestamp with time zone",
 }
+HSTORE = "hstore"
 # Types of extensions, whose definitions are not in a dump: by their names, in whichever schema.
-_OF_EXTENSIONS = frozenset(("citext", "hstore"))
+_OF_EXTENSIONS = frozenset(("citext", HSTORE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from pgsnap.dump.definitions.table_columns import HSTORE
 from pgsnap.errors import CorruptionError
 from pgsnap.tabular.arrow.arrays import depth_of, lists_of, obstacle, without_bounds
 from pgsnap.tabular.arrow.buffers import meant_strings, single
-from pgsnap.tabular.arrow.kinds import Convert, Kind, has_elements, kind_of, text_kind
+from pgsnap.tabular.arrow.kinds import Kind, has_elements, kind_of, text_kind
+from pgsnap.tabular.arrow.nested import MAP, maps_of, parts_of_type, taken_apart
 from pgsnap.tabular.base import Column, Losses, Shape, Wishes, refuse, unicode_text
 
 _COLUMN = re.compile(r"In CSV column #(\d+)")
@@ -123,16 +125,30 @@ class _Values:
         self._is_list = not is_text and has_elements(column.type)
         is_plain = self._is_list or not (is_text or column.type.is_array)
         self._kind: Kind = kind_of(column.type, wishes.numeric) if is_plain else text_kind()
+        parts = parts_of_type(column.type) if is_plain else ()
+        # Errors name the column that they are in.
+        self._parts = {
+            name: _Values(shape, Column(column.name, type_), wishes, losses)
+            for name, type_ in parts
+        }
+        self._is_map = is_plain and column.type.base == HSTORE
         self._depth = 0
         self.reads = self._kind.reads and not self._is_list
 
     @property
     def arrow(self) -> pa.DataType:
 
-        found = self._kind.arrow
+        found = self._element
         for _ in range(max(self._depth, 1) if self._is_list else 0):
             found = pa.list_(found)
         return found
+
+    @property
+    def _element(self) -> pa.DataType:
+        """What one value is, of an array one element."""
+        if self._parts:
+            return pa.struct([(name, part.arrow) for name, part in self._parts.items()])
+        return MAP if self._is_map else self._kind.arrow
 
     def of(self, values: pa.Array, *, was_read: bool) -> pa.Array:
         """Return the values as they are written."""
@@ -140,7 +156,10 @@ class _Values:
             return values
         if self._kind.convert_escaped is not None and not self._is_list:
             return self._tried(self._kind.convert_escaped, values)
-        strings = meant_strings(values)
+        return self.meant(meant_strings(values))
+
+    def meant(self, strings: pa.Array) -> pa.Array:
+        """Return the values of texts that have no escapes of COPY."""
         if not self._is_list:
             return self._converted(strings)
         if not self._depth:
@@ -151,6 +170,10 @@ class _Values:
         """Return *strings* as values of the kind, those that are not regular one by one."""
 
         kind = self._kind
+        if self._parts:
+            return self._structs(strings)
+        if self._is_map:
+            return self._tried(maps_of, strings)
         if not kind.regular:
             return self._tried(kind.convert, strings)
         is_odd = pc.invert(pc.fill_null(pc.match_substring_regex(strings, kind.regular), True))
@@ -169,7 +192,13 @@ class _Values:
         replaced = pa.array([meant[text] for text in texts], number)
         return pc.replace_with_mask(regular.view(number), is_odd, replaced).view(kind.arrow)
 
-    def _tried(self, convert: Convert, strings: pa.Array) -> pa.Array:
+    def _structs(self, strings: pa.Array) -> pa.Array:
+        texts = self._tried(lambda some: taken_apart(some, self.column.type), strings)
+        values = [part.meant(own) for part, own in zip(self._parts.values(), texts, strict=True)]
+        mask = strings.is_null() if strings.null_count else None
+        return pa.StructArray.from_arrays(values, fields=list(self._element), mask=mask)
+
+    def _tried(self, convert: Callable[[pa.Array], Any], strings: pa.Array) -> Any:
         """Return *strings* converted; refuse the first one that is no value of the column's type,
         which only a dump that PostgreSQL did not write can have."""
         try:
