@@ -81,7 +81,11 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
         if (shown := _shown(value)) not in (None, False, [], "")
     }
     snapshots = dict.fromkeys(invocation.resolved)
-    named = {name: render.as_json(result.get(name)) for name in _RESULT_IDS}
+    # A gc has a list under one of these names, of all snapshots that it keeps.
+    found = {name: result.get(name) for name in _RESULT_IDS}
+    ids = {
+        name: render.as_json(one) for name, one in found.items() if isinstance(one, str | bytes)
+    }
     return {
         "time": render.json_time(started),
         "user": _user(),
@@ -94,7 +98,7 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
         "arguments": arguments,
         "database": _database(invocation, result, code),
         "snapshots": list(snapshots),
-        "result": {name: value for name, value in named.items() if isinstance(value, str)},
+        "result": ids,
         "exit_code": code,
         "seconds": round((datetime.now(UTC) - started).total_seconds(), 3),
     }

@@ -265,20 +265,22 @@ class Folder:
         inside = full + "/" if full else ""
         at, owner = self._descend(full)
         found = []
+        # Tens of thousands in a folder of snapshots: nothing expensive in the loop.
+        has_links, kinds, type_of = bool(self.trust.links), _KINDS, stat.S_IFMT
+        other, file = Kind.OTHER, Kind.FILE
         try:
             with os.scandir(at) as scanned:
-                # Tens of thousands in a folder of snapshots: nothing expensive in here.
                 for entry in scanned:
                     last = entry.name
-                    follow = bool(self.trust.links) and not self._no_follow(inside + last)
+                    follow = has_links and not self._no_follow(inside + last)
                     try:
                         status = entry.stat(follow_symlinks=follow)
                     except FileNotFoundError:
                         continue
                     if status.st_uid != owner:
                         self._meet(inside + last, status, owner)
-                    kind = _KINDS.get(stat.S_IFMT(status.st_mode), Kind.OTHER)
-                    found.append(Entry(last, kind, status.st_size if kind is Kind.FILE else 0))
+                    kind = kinds.get(type_of(status.st_mode), other)
+                    found.append(Entry(last, kind, status.st_size if kind is file else 0))
         finally:
             os.close(at)
         found.sort(key=attrgetter("name"))

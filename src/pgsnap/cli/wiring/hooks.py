@@ -34,10 +34,9 @@ def hooks(invocation: Invocation, command: str, **facts: Any) -> Iterator[None]:
         words = {"kind": getattr(error, "kind", "interrupted"), "message": str(error)}
         _after(invocation.console, command, after, folder, {**told, "ok": False, "error": words})
         raise
-    result = invocation.console.result
-    _after(
-        invocation.console, command, after, folder, {**told, "ok": True, "result": as_json(result)}
-    )
+    if after is not None:
+        result = as_json(invocation.console.result)
+        _after(invocation.console, command, after, folder, {**told, "ok": True, "result": result})
 
 
 def _after(

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from itertools import islice
 
 from pgsnap.errors import CorruptionError
-from pgsnap.format.sections import decode_piece
+from pgsnap.format.sections import piece_chunks
 from pgsnap.limits import DELTA_DEPTH_MAX
 from pgsnap.model import ChunkId, RecipeRoot
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
-from pgsnap.repository.lists.lists import PIECE, Lists, listed, listed_roots, parts
+from pgsnap.repository.lists.lists import PIECE, Lists, listed, parts
 
 VERIFY_FIRST = "See what is damaged, and what mends it: snap verify"
 
@@ -34,21 +34,27 @@ class _NeededLists(Lists):
         self.sides: list[tuple[Array, Array]] = []
 
     def _entries(self, data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
-        import numpy as np
-
         if level != PIECE:
             return listed(data, level)
-        needed: list[RecipeRoot] = []
-        sides: list[RecipeRoot] = []
-        for section in decode_piece(data):
-            needed += section.recipes
-            sides += section.side_streams
-        if sides:
-            chunks, levels = listed_roots(sides)
-            numbers = self._table.numbers(chunks)
-            found = numbers != NOBODY
-            self.sides.append((numbers[found], np.array(levels, np.int8)[found]))
-        return listed_roots(needed)
+        chunks: list[ChunkId] = []
+        levels: list[int] = []
+        side_chunks: list[ChunkId] = []
+        side_levels: list[int] = []
+        for section in piece_chunks(data):
+            chunks += section.chunks
+            levels += section.levels
+            side_chunks += section.side_chunks
+            side_levels += section.side_levels
+        if side_chunks:
+            self._set_aside(side_chunks, side_levels)
+        return chunks, levels
+
+    def _set_aside(self, chunks: list[ChunkId], levels: list[int]) -> None:
+        import numpy as np
+
+        numbers = self._table.numbers(chunks)
+        found = numbers != NOBODY
+        self.sides.append((numbers[found], np.array(levels, np.int8)[found]))
 
 
 class Marker:

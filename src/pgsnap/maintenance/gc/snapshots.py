@@ -119,6 +119,8 @@ def drop_snapshots(
 
 def manifest_bytes(repo: Repository, snapshots: Collection[SnapshotId]) -> int:
     """Return the total size in bytes of the manifests of *snapshots*."""
+    if not snapshots:
+        return 0
     return sum(
         info.object_bytes
         for info in repo.store.list(layout.SNAPSHOTS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_children
-from pgsnap.format.sections import decode_roots
+from pgsnap.format.sections import piece_chunks
 from pgsnap.limits import RECIPE_LEVELS_MAX
 from pgsnap.model import HASH_BYTES, ChunkId, RecipeRoot
 from pgsnap.repository.chunks.chunks import ChunkReader
@@ -118,16 +118,15 @@ class Lists:
         return Listed(lists, np.diff(ends).tolist(), children, child_levels)
 
 
-def listed_roots(roots: Iterable[RecipeRoot]) -> tuple[list[ChunkId], list[int]]:
-    """Return the chunks of *roots* and the level of each."""
-    some = [(root.chunk, root.level) for root in roots if root.chunk is not None]
-    return [chunk for chunk, _ in some], [level for _, level in some]
-
-
 def listed(data: bytes, level: int) -> tuple[list[ChunkId], list[int]]:
     """Return the entries of a list of *level*, as ids or many ids joined, and the level of each."""
     if level == PIECE:
-        return listed_roots(decode_roots(data))
+        chunks: list[ChunkId] = []
+        levels: list[int] = []
+        for section in piece_chunks(data):
+            chunks += section.chunks + section.side_chunks
+            levels += section.levels + section.side_levels
+        return chunks, levels
     ids = decode_children(data, own_level(level))
     return [ids], [level - 1] * (len(ids) // HASH_BYTES)
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreChanged, TagExists, UnknownRevision
-from pgsnap.format.small import decode_tag, encode_tag
+from pgsnap.format.small import decode_tag, encode_tag, usual_tag
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository import layout
@@ -219,7 +219,8 @@ class Tags:
     def _decode(data: bytes, database: str, name: str) -> Tag:
         what = f'tag "{name}" of database "{database}"'
         try:
-            tag = decode_tag(data, what)
+            usual = usual_tag(data, database, name, what)
+            tag = usual or decode_tag(data, what)
             if (tag.database, tag.name) != (database, name):
                 raise CorruptionError(f"{what} is damaged", detail="Its object is another tag's.")
         except CorruptionError as error:

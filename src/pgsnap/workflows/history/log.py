@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -70,11 +70,16 @@ def log(repo: Repository, *, database: str | None, limit: int | None = None) -> 
 
 
 def entries_of(
-    repo: Repository, database: str | None, shown: Sequence[SnapshotId]
+    repo: Repository,
+    database: str | None,
+    shown: Sequence[SnapshotId],
+    tags: Mapping[SnapshotId, Sequence[str]] | None = None,
 ) -> list[LogEntry]:
-    """Return the snapshots *shown*, of one label or of all, in their order."""
+    """Return the snapshots *shown*, of one label or of all, in their order; *tags* are those of the
+    label, or of all, if they were read already."""
     with repo.many_reads():
-        tags = repo.tags.by_snapshot(database)
+        if tags is None:
+            tags = repo.tags.by_snapshot(database)
         drills = drilled(repo)
     servers = repo.servers_of_some(shown)
     return [
@@ -100,7 +105,7 @@ def page(
     shown = regular[:limit]
     # What is older than all that is shown is not missed.
     newer = found[: found.index(shown[-1])] if len(shown) < len(regular) else found
-    entries = _shortened(repo, entries_of(repo, database, shown))
+    entries = _shortened(repo, entries_of(repo, database, shown, tags))
     return Listing(entries, len(safety.intersection(newer)), bool(found) and found[0] in safety)
 
 
