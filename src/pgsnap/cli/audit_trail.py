@@ -83,9 +83,7 @@ def _entry(invocation: Invocation, started: datetime, code: int) -> dict[str, An
     snapshots = dict.fromkeys(invocation.resolved)
     # A gc has a list under one of these names, of all snapshots that it keeps.
     found = {name: result.get(name) for name in _RESULT_IDS}
-    ids = {
-        name: render.as_json(one) for name, one in found.items() if isinstance(one, str | bytes)
-    }
+    ids = {name: render.as_json(one) for name, one in found.items() if isinstance(one, str | bytes)}
     return {
         "time": render.json_time(started),
         "user": _user(),

@@ -245,10 +245,9 @@ class Folder:
         """Return whether anything of this name exists."""
         try:
             with self._parent(name) as (at, last, _):
-                os.stat(last, dir_fd=at, follow_symlinks=False)
+                return _is_there(at, last)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return True
 
     def folds_case(self, name: str) -> bool:
         """Return whether the file system treats names that differ only in case as the same, tested
@@ -259,17 +258,24 @@ class Folder:
             return False
 
     def entries(self, name: str = "") -> list[Entry]:
-        """Return the entries of a folder, sorted by name. Those that vanish meanwhile are left
-        out."""
+        """Return the entries of a folder, sorted by name, but those that vanish meanwhile."""
+        kinds, type_of, other, file = _KINDS, stat.S_IFMT, Kind.OTHER, Kind.FILE
+        found = []
+        for last, status in self.statuses(name):
+            kind = kinds.get(type_of(status.st_mode), other)
+            found.append(Entry(last, kind, status.st_size if kind is file else 0))
+        found.sort(key=attrgetter("name"))
+        return found
+
+    def statuses(self, name: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield the names of a folder's entries, in no certain order, each with its status."""
         full = (self._prefix + name).rstrip("/")
         inside = full + "/" if full else ""
         at, owner = self._descend(full)
-        found = []
-        # Tens of thousands in a folder of snapshots: nothing expensive in the loop.
-        has_links, kinds, type_of = bool(self.trust.links), _KINDS, stat.S_IFMT
-        other, file = Kind.OTHER, Kind.FILE
+        has_links = bool(self.trust.links)
         try:
             with os.scandir(at) as scanned:
+                # Tens of thousands in a folder of snapshots: nothing expensive in here.
                 for entry in scanned:
                     last = entry.name
                     follow = has_links and not self._no_follow(inside + last)
@@ -279,12 +285,9 @@ class Folder:
                         continue
                     if status.st_uid != owner:
                         self._meet(inside + last, status, owner)
-                    kind = kinds.get(type_of(status.st_mode), other)
-                    found.append(Entry(last, kind, status.st_size if kind is file else 0))
+                    yield last, status
         finally:
             os.close(at)
-        found.sort(key=attrgetter("name"))
-        return found
 
     def refuse(self, name: str) -> None:
         """Raise UntrustedPath for an entry that is neither a file nor a folder."""

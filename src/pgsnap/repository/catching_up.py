@@ -14,6 +14,7 @@ from pgsnap.repository.objects import contents_of
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
+from pgsnap.stores.local import LocalStore
 
 
 def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
@@ -84,7 +85,11 @@ def catch_up_snapshots(
     indexed = index.snapshot_ids()
     # Of tens of thousands, only the names of those that differ are decoded.
     expected = {layout.snapshot_name(snapshot): snapshot for snapshot in indexed}
-    names = {info.name for info in store.list(layout.SNAPSHOTS)}
+    names = (
+        store.names(layout.SNAPSHOTS)
+        if isinstance(store, LocalStore)
+        else {info.name for info in store.list(layout.SNAPSHOTS)}
+    )
     gone = {expected[name] for name in expected.keys() - names}
     added = {
         snapshot

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -118,7 +119,7 @@ class LocalStore:
         if self._remembered is not None:
             # It is read for a page, which nobody waits for any more once the server ends.
             interrupts.check_left_behind()
-        with self._errors(name):
+        try:
             file, size = self.folder.open_with_size(checked(name))
             try:
                 if bytes_max is not None and size > bytes_max:
@@ -142,6 +143,8 @@ class LocalStore:
                 return parts[0] if len(parts) == 1 else b"".join(parts)
             finally:
                 os.close(file)
+        except OSError as error:
+            raise self._translated(name, error) from error
 
     def many_reads(self) -> contextlib.AbstractContextManager[None]:
         return self.folder.many_reads()
@@ -153,6 +156,22 @@ class LocalStore:
                 yield from found
                 return
             yield from (info for info in found if info.name > after)
+
+    def names(self, prefix: str) -> set[str]:
+        """Return the names that `list` yields: those of tens of thousands of objects in one folder
+        in two thirds of the time."""
+        interrupts.check()
+        found = set()
+        with self._errors(prefix), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if self._remembered is not None:
+                return {info.name for info in self.list(prefix)}
+            is_file = stat.S_ISREG
+            for name, status in self.folder.statuses(checked(prefix.removesuffix("/"))):
+                if not is_file(status.st_mode):
+                    # A folder's objects have names too, and all else is refused.
+                    return {info.name for info in self.list(prefix)}
+                found.add(prefix + name)
+        return set(filter(str.isascii, found))
 
     def delete(self, *names: str) -> None:
         folders = set()
@@ -314,13 +333,16 @@ class LocalStore:
     def _errors(self, name: str) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
-            raise ObjectNotFound(f'"{name}" is not in the repository') from error
         except OSError as error:
-            words = f"{error.strerror} ({error.filename or self.root})."
-            if error.errno in NO_ROOM:
-                raise _no_room(error, words) from error
-            raise StoreError(f'cannot access "{name}" in the repository', detail=words) from error
+            raise self._translated(name, error) from error
+
+    def _translated(self, name: str, error: OSError) -> StoreError:
+        if isinstance(error, FileNotFoundError):
+            return ObjectNotFound(f'"{name}" is not in the repository')
+        words = f"{error.strerror} ({error.filename or self.root})."
+        if error.errno in NO_ROOM:
+            return _no_room(error, words)
+        return StoreError(f'cannot access "{name}" in the repository', detail=words)
 
 
 def _no_room(error: OSError, words: str) -> StoreFull:

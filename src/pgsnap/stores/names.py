@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pgsnap.errors import StoreError
 
+_NO_PARTS = frozenset({"", ".", ".."})
+
 
 def checked(name: str) -> str:
     """Return *name* if it is a valid object name: one that leaves the root is not. Raises
     StoreError."""
-    if not name.isascii() or any(part in ("", ".", "..") for part in name.split("/")):
+    if not name.isascii() or not _NO_PARTS.isdisjoint(name.split("/")):
         raise StoreError(f'"{name}" is no object name')
     return name
 

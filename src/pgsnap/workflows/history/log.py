@@ -97,8 +97,10 @@ def page(
     made, if there are others. Tags of safety snapshots are as short as they are unambiguous."""
     with repo.many_reads():
         tags = repo.tags.by_snapshot(database)
-    found = repo.newest(database, None)
-    safety = {one for one in found if (own := tags.get(one)) and all(map(is_safety_tag, own))}
+    hidden = {one for one, own in tags.items() if all(map(is_safety_tag, own))}
+    # As many as show one more than is asked for, whichever of them are hidden.
+    found = repo.newest(database, None if limit is None else limit + len(hidden) + 1)
+    safety = hidden.intersection(found)
     if every or len(safety) == len(found):
         safety = set()
     regular = [one for one in found if one not in safety]
