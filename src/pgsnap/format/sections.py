@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pgsnap.errors import CorruptionError
 from pgsnap.format.recipe import PLAIN_ROOT_BYTES, decode_root, encode_root
@@ -94,23 +94,11 @@ def _decode_section(data: bytes, what: str) -> Section:
 def _plain_rows(data: bytes, what: str) -> Section | None:
     """Return a section of rows that were read in one go, as this version writes it; None if it is
     another kind, or anything is wrong with it."""
-    has_one_leaf = data.endswith(_LEAF_DIGEST_IS_DIGEST)
-    start = len(data) - _PLAIN_ROWS.size - len(_LEAF_DIGEST_IS_DIGEST) * has_one_leaf
-    if start < FIELD.size or FIELD.unpack_from(data) != (NAME, start - FIELD.size):
+    found = _plain_fields(data, what)
+    if found is None:
         return None
-    fields = _PLAIN_ROWS.unpack_from(data, start)
-    if fields[::3] != _ROWS_FIELDS or fields[1::3] != _ROWS_SIZES:
-        return None
-    plain_bytes, lines, digest, root, rows, head_bytes, tail_bytes = fields[2::3]
-    if not (
-        0 <= lines <= plain_bytes <= SNAPSHOT_BYTES_MAX
-        and 0 <= rows <= plain_bytes
-        and 0 <= head_bytes <= min(plain_bytes, _HEAD_BYTES_MAX)
-        and 0 <= tail_bytes <= plain_bytes
-    ):
-        return None
-    name = decode_name(data[FIELD.size : start], what)
-    recipe = decode_root(root, what)
+    name, recipe, fields, has_one_leaf = found
+    plain_bytes, lines, digest, _, rows, head_bytes, tail_bytes = fields
     # Of a small table, which is one chunk, both are the same: held once, since there may be very
     # many.
     if recipe.chunk == digest:
@@ -129,6 +117,30 @@ def _plain_rows(data: bytes, what: str) -> Section | None:
         tail_bytes,
         leaf_digest=digest if has_one_leaf else None,
     )
+
+
+def _plain_fields(
+    data: bytes, what: str
+) -> tuple[SectionName, RecipeRoot, tuple[Any, ...], bool] | None:
+    """Return such a section's name, its recipe, the values of its fields, and whether it is one
+    leaf; else None."""
+    has_one_leaf = data.endswith(_LEAF_DIGEST_IS_DIGEST)
+    start = len(data) - _PLAIN_ROWS.size - len(_LEAF_DIGEST_IS_DIGEST) * has_one_leaf
+    if start < FIELD.size or FIELD.unpack_from(data) != (NAME, start - FIELD.size):
+        return None
+    fields = _PLAIN_ROWS.unpack_from(data, start)
+    if fields[::3] != _ROWS_FIELDS or fields[1::3] != _ROWS_SIZES:
+        return None
+    plain_bytes, lines, _, root, rows, head_bytes, tail_bytes = fields[2::3]
+    if not (
+        0 <= lines <= plain_bytes <= SNAPSHOT_BYTES_MAX
+        and 0 <= rows <= plain_bytes
+        and 0 <= head_bytes <= min(plain_bytes, _HEAD_BYTES_MAX)
+        and 0 <= tail_bytes <= plain_bytes
+    ):
+        return None
+    name = decode_name(data[FIELD.size : start], what)
+    return name, decode_root(root, what), fields[2::3], has_one_leaf
 
 
 def _any_section(data: bytes, what: str) -> Section:
@@ -177,6 +189,9 @@ class SectionChunks(NamedTuple):
 
 
 def _decode_chunks(data: bytes, what: str) -> SectionChunks:
+    plain = _plain_fields(data, what)
+    if plain is not None and (chunk := plain[1].chunk) is not None:
+        return SectionChunks((chunk,), (plain[1].level,), (), ())
     section = _decode_section(data, what)
     return SectionChunks(*_chunks(section.recipes), *_chunks(section.side_streams))
 

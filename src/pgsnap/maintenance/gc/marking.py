@@ -120,7 +120,8 @@ class Marker:
         is_new = self._walked[numbers] & bits == 0
         numbers, bits, new = numbers[is_new], bits[is_new], new[is_new]
         np.bitwise_or.at(self._walked, numbers, bits)
-        return [*parts(numbers, new & 31)]
+        order = self._table.in_place_order(numbers)
+        return [*parts(numbers[order], (new & 31)[order])]
 
 
 class Choice:

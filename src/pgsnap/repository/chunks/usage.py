@@ -96,9 +96,12 @@ class Usage:
     ) -> list[tuple[Array, ...]]:
         """Mark chunks of the given levels and owners, and return the lists among them that have to
         be visited (again), in parts."""
+        import numpy as np
+
         numbers, levels, owners = _each_once(numbers, levels, owners)
         owners, changed = self._mark(numbers, owners, database)
-        again = changed & (levels > 0)
+        again = np.flatnonzero(changed & (levels > 0))
+        again = again[self._table.in_place_order(numbers[again])]
         return [*parts(numbers[again], levels[again], owners[again])]
 
     def _mark(self, numbers: Array, owners: Array, database: int) -> tuple[Array, Array]:

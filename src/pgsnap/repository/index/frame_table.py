@@ -136,6 +136,14 @@ class FrameTable:
         order = np.arange(len(self)) if new.all() else np.lexsort((self.rank, self.chunk))
         return order[new].astype(np.int32)
 
+    def in_place_order(self, numbers: Array) -> Array:
+        """Return the order of the chunks *numbers* in which their first frames are in the packs:
+        read in it, small ones that are next to each other take one read."""
+        import numpy as np
+
+        frames: Array = np.searchsorted(self.chunk, numbers)
+        return np.lexsort((self.offset[frames], self.pack[frames]))
+
     def beginnings(self, chosen: Array) -> Array:
         """Return the first bytes of the ids of the *chosen* chunks, for `starting_with`."""
         return self._ids[chosen]
