@@ -30,6 +30,11 @@ def test_safety_snapshots_are_left_out_of_the_log_but_not_of_its_json(snap: Comm
     few = snap.ok("log", "-n", "2")
     assert few.out.count("snapshot ") == 2
     assert "2 safety snapshots" in few.err
+    # What is older than the last that is shown is not missed, however few are asked for.
+    for limit, left_out in ((1, "2 safety"), (2, "2 safety"), (3, "5 safety"), (9, "5 safety")):
+        some = snap.ok("log", "--oneline", "-n", str(limit))
+        assert some.out.splitlines() == shown.out.splitlines()[:limit]
+        assert left_out in some.err
     assert len(snap.ok("log", "--all", "--oneline").out.splitlines()) == 8
     entries = snap.ok("log", "--json").json
     assert len(entries) == 8

@@ -186,3 +186,19 @@ def test_a_stray_file_whose_name_is_no_object_s_is_not_listed(store: LocalStore)
     store.put("tags/shop/one", b"1")
     (store.root / "tags" / "shop" / "one (Kopie für später)").write_bytes(b"x")
     assert [info.name for info in store.list("tags/")] == ["tags/shop/one"]
+
+
+def test_names_are_those_of_the_list(store: LocalStore, tmp_path: Path) -> None:
+    assert store.names("snapshots/") == set()
+    for name in ("snapshots/b", "snapshots/a"):
+        store.put(name, b"x")
+    (store.root / "snapshots" / "größe").write_bytes(b"x")
+    assert store.names("snapshots/") == {"snapshots/a", "snapshots/b"}
+    store.put("snapshots/below/c", b"x")
+    listed = {info.name for info in store.list("snapshots/")}
+    assert (
+        store.names("snapshots/") == listed == {"snapshots/a", "snapshots/b", "snapshots/below/c"}
+    )
+    (store.root / "snapshots" / "link").symlink_to(tmp_path)
+    with pytest.raises(UntrustedPath, match="is a symbolic link"):
+        store.names("snapshots/")

@@ -192,3 +192,16 @@ def test_a_row_that_no_frame_can_have_is_damage_of_the_index(index: Index) -> No
         connection.execute("UPDATE chunks SET id = ?, frame_bytes = -1", (chunk(1),))
     with pytest.raises(CorruptionError, match="index"):
         FrameTable(index)
+
+
+def test_chunks_are_ordered_as_they_are_in_the_packs(index: Index) -> None:
+    chunks = [chunk(number) for number in range(200)]
+    for name in (2, 1):
+        add(index, name, *map(frame, chunks[name - 1 :: 2]))
+    # Again in a later pack: the first frame of each counts.
+    add(index, 3, *map(frame, chunks[::-1]))
+    table = FrameTable(index)
+    numbers = np.sort(table.numbers(chunks[10:]))
+    ordered = numbers[table.in_place_order(numbers)].tolist()
+    assert table.ids(ordered) == chunks[11::2] + chunks[10::2]
+    assert len(table.in_place_order(np.zeros(0, np.int32))) == 0
