@@ -18,8 +18,8 @@ from pgsnap.format.copies import copied_manifest, copied_node, copied_piece
 from pgsnap.format.envelope import CHECKSUM_BYTES, HEAD, ObjectKind, wrap
 from pgsnap.format.manifest import decode_head, decode_indexed, decode_manifest, snapshot_id
 from pgsnap.format.remote import decode_announcement, decode_gone_tag
-from pgsnap.format.sections import decode_roots
-from pgsnap.format.small import decode_config, decode_note, decode_tag
+from pgsnap.format.sections import decode_roots, piece_chunks
+from pgsnap.format.small import decode_config, decode_note, decode_tag, usual_tag
 from pgsnap.model import PLAIN_NAMES, Codec, Naming
 from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.repository.places.lease import lease_since
@@ -160,6 +160,12 @@ def _parsers() -> Iterator[tuple[str, bytes, Parser]]:
     yield "node to copy", stored("recipe-node"), lambda data: copied_node(data, 2, _new_ids)
     yield "piece to copy", stored("section"), lambda data: copied_piece(data, _new_ids)
     yield "recipes of a piece", stored("section"), lambda data: list(decode_roots(data))
+    yield "chunks of a piece", stored("section"), lambda data: list(piece_chunks(data))
+    yield (
+        "tag in one piece",
+        _inside("tag"),
+        lambda data: usual_tag(wrap(ObjectKind.TAG, data), "shop", "größe/1", "it"),
+    )
     sealed = stored("sealed-tag")
     yield "sealed object", sealed, lambda data: open_object(KEYS, SEALED_NAME, data)
     yield (
