@@ -11,7 +11,7 @@ from pyarrow.parquet import ParquetWriter
 
 from pgsnap import interrupts
 from pgsnap.errors import ValueUnfit
-from pgsnap.tabular.arrow.values import BlockReader
+from pgsnap.tabular.arrow.values import LONG_BYTES, BlockReader
 from pgsnap.tabular.base import Files, Losses, Shape, Wishes
 
 GROUP_BYTES = 12 * 1024 * 1024
@@ -19,6 +19,10 @@ GROUP_BYTES = 12 * 1024 * 1024
 is read."""
 # Offsets into the values of a column have 32 bits.
 _ROW_BYTES_MAX = (1 << 31) - 1
+# A block that is long and has fewer rows has long ones.
+_LONG_ROWS = 8
+# Longer values are left out of a file's statistics by Arrow.
+_LONG_VALUE_BYTES = 4096
 _SAMPLE_ROWS = 10_000
 # Columns with fewer different values than one in so many are stored by a dictionary.
 _REPEATED = 4
@@ -49,12 +53,21 @@ class ParquetTable:
                 f"a row of {self._shape.shown} has more than 2 GiB of text, too much for Arrow",
                 hint="Export the table with --format csv.",
             )
+        # A long row is encoded before the next one is read.
+        is_long = len(block) > LONG_BYTES and block.count(b"\n") < _LONG_ROWS
+        if is_long and self._held:
+            self._pass_on()
+        if is_long:
+            self._settle()
         found = self._reader.read(block)
         self.rows += found.num_rows
         self._held.append(found)
         self._held_bytes += max(len(block), found.nbytes)
-        if self._held_bytes >= GROUP_BYTES:
+        del found
+        if is_long or self._held_bytes >= GROUP_BYTES:
             self._pass_on()
+        if is_long:
+            self._settle()
 
     def close(self) -> None:
         try:
@@ -82,6 +95,11 @@ class ParquetTable:
             interrupts.result(self._under_way)
             self._under_way = None
 
+    def _settle(self) -> None:
+        """Wait until nothing is held, and give its memory back."""
+        self._wait()
+        pa.default_memory_pool().release_unused()
+
     def _write_group(self, tables: list[pa.Table]) -> None:
 
         if self._writer is None:
@@ -104,6 +122,7 @@ class ParquetTable:
             self._reader.schema,
             compression="zstd",
             use_dictionary=repeated or False,
+            write_statistics=_compared(tables[0]) if tables else True,
         )
 
     def _end(self) -> None:
@@ -114,6 +133,19 @@ class ParquetTable:
         self._writer = self._file = None
 
 
+def _compared(table: pa.Table) -> list[str] | bool:
+    """Return the columns whose least and greatest values are noted for each row group: not those
+    with long values, which Arrow would hold and then leave out."""
+    found = [
+        field.name
+        for field in table.schema
+        if not pa.types.is_nested(field.type)
+        and not isinstance(field.type, pa.BaseExtensionType)
+        and not _is_long(table.column(field.name))
+    ]
+    return found or False
+
+
 def _repeated(table: pa.Table) -> list[str]:
     """Return the columns that have few different values, as the first ones show."""
     found = []
@@ -121,7 +153,17 @@ def _repeated(table: pa.Table) -> list[str]:
         first = table.column(field.name).slice(0, _SAMPLE_ROWS)
         is_plain = pa.types.is_string(field.type) or pa.types.is_integer(field.type)
         if pa.types.is_dictionary(field.type) or (
-            is_plain and pc.count_distinct(first).as_py() * _REPEATED < len(first)
+            is_plain
+            and not _is_long(first)
+            and pc.count_distinct(first).as_py() * _REPEATED < len(first)
         ):
             found.append(field.name)
     return found
+
+
+def _is_long(column: pa.ChunkedArray) -> bool:
+    """Return whether the first values include a long text or bytes."""
+    if not (pa.types.is_string(column.type) or pa.types.is_binary(column.type)):
+        return False
+    longest = pc.max(pc.binary_length(column.slice(0, _SAMPLE_ROWS))).as_py()
+    return (longest or 0) > _LONG_VALUE_BYTES

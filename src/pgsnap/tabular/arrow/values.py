@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -18,6 +19,9 @@ from pgsnap.tabular.arrow.kinds import Kind, has_elements, kind_of, text_kind
 from pgsnap.tabular.arrow.nested import MAP, maps_of, parts_of_type, taken_apart
 from pgsnap.tabular.base import Column, Losses, Shape, Wishes, refuse, unicode_text
 
+LONG_BYTES = 4 * 1024 * 1024
+"""Twice a block of text: one that is longer has a long row, and what is made of it takes a multiple
+of that."""
 _COLUMN = re.compile(r"In CSV column #(\d+)")
 _UTF8 = frozenset(("UTF8", "UNICODE"))
 # How many arrays at the beginning say how many dimensions those of a column have.
@@ -43,11 +47,18 @@ class BlockReader:
 
         if self._shape.encoding.upper() not in _UTF8:
             block = unicode_text(self._shape, block, lossy=self._wishes.lossy)
-        found = self._parsed(block)
-        arrays = [
-            one.of(single(found.column(at)), was_read=self._is_read(at))
-            for at, one in enumerate(self._columns)
-        ]
+        fields = self._fields(block) if len(block) > LONG_BYTES else None
+        if fields is not None:
+            arrays = [
+                one.of(field, was_read=False)
+                for one, field in zip(self._columns, fields, strict=True)
+            ]
+        else:
+            found = self._parsed(block)
+            arrays = [
+                one.of(single(found.column(at)), was_read=self._is_read(at))
+                for at, one in enumerate(self._columns)
+            ]
         return pa.Table.from_arrays(arrays, schema=self.schema)
 
     @property
@@ -66,6 +77,33 @@ class BlockReader:
 
     def _is_read(self, at: int) -> bool:
         return self._columns[at].reads and at not in self._odd
+
+    def _fields(self, block: bytes) -> list[pa.Array] | None:
+        """Return the fields of a single row as parts of *block*, since the reader of the text would
+        hold them twice; None if there are more rows."""
+        if block.find(b"\n") != len(block) - 1 or block.count(b"\t") + 1 != len(self._columns):
+            return None
+        whole, found, start = pa.py_buffer(block), list[pa.Array](), 0
+        for _ in self._columns:
+            end = block.find(b"\t", start)
+            end = end if end >= 0 else len(block) - 1
+            if end - start == 2 and block.startswith(rb"\N", start):
+                found.append(pa.nulls(1, pa.string()))
+            else:
+                buffers = [
+                    None,
+                    pa.py_buffer(struct.pack("=ii", 0, end - start)),
+                    whole.slice(start, end - start),
+                ]
+                found.append(pa.Array.from_buffers(pa.string(), 1, buffers))
+            start = end + 1
+        try:
+            for field in found:
+                field.validate(full=True)
+        except pa.ArrowInvalid:
+            unicode_text(self._shape, block, lossy=False)
+            raise
+        return found
 
     def _parsed(self, block: bytes) -> pa.Table:
 

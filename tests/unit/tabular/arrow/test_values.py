@@ -7,9 +7,11 @@ import pytest
 
 from pgsnap.dump.definitions.table_columns import ColumnType
 from pgsnap.errors import CorruptionError, ValueUnfit
-from pgsnap.tabular.arrow.values import BlockReader
+from pgsnap.tabular.arrow.values import LONG_BYTES, BlockReader
 from pgsnap.tabular.base import Column, Losses, Shape, Wishes
 from pgsnap.tabular.sqlite_file import SqliteFile
+
+NUMERIC = ColumnType("numeric(4,2)", "numeric", ("4", "2"))
 
 
 def shape_of(base: str, encoding: str = "UTF8") -> Shape:
@@ -41,6 +43,26 @@ def test_other_spellings_of_dumps_are_read() -> None:
     assert read("bytea", rb"\\000\\\\x" + b"\n\\N\n") == [b"\x00\\x", None]
     assert read("text", b"\\101\\x42\n") == ["AB"]
     assert read("text", b"\xe9\n", "LATIN1") == ["é"]
+
+
+def test_a_long_row_is_read_as_others_are() -> None:
+    bases = ("integer", "text", "boolean", "text", "bytea", "json", "timestamp without time zone")
+    columns = (*(Column(base, ColumnType(base, base)) for base in bases), Column("n", NUMERIC))
+    shape = Shape(("s", "t"), columns, "UTF8")
+    long = "é\\n".encode() * (LONG_BYTES // 4 + 1)
+    fields = (b"7", long, b"t", rb"\N", rb"\\x00ff", b"", b"0044-03-15 12:00:00 BC", b"-1.50")
+    row = b"\t".join(fields) + b"\n"
+    alone = BlockReader(shape, Wishes(), Losses()).read(row)
+    beside = BlockReader(shape, Wishes(), Losses()).read(row + b"\t".join([rb"\N"] * 8) + b"\n")
+    assert alone.equals(beside.slice(0, 1))
+    assert beside.column(1)[0].as_py() == "é\n" * (LONG_BYTES // 4 + 1)
+    assert [column[0].as_py() for column in alone.columns[2:6]] == [True, None, b"\x00\xff", ""]
+    for text, raised in (
+        (row.replace(b"\xc3", b"\xe9"), ValueUnfit),
+        (b"1\t" + row, CorruptionError),
+    ):
+        with pytest.raises(raised):
+            BlockReader(shape, Wishes(), Losses()).read(text)
 
 
 def test_text_that_is_not_of_its_encoding_is_refused() -> None:
