@@ -94,10 +94,19 @@ def test_what_no_safety_snapshot_has_is_not_undone_but_named(
 ) -> None:
     database.psql("INSERT INTO p VALUES (1)")
     replace = ("restore", "first", "--table", "p", "--replace", "--yes")
-    shop.ok(*replace, "--no-safety-snapshot")
+    first = shop.ok("show", "first", "--json").json["id"]
+    planned = shop.ok(*replace, "--no-safety-snapshot", "--verbose").err
+    assert "First: no safety snapshot: snap undo cannot take this back" in " ".join(planned.split())
     refused = shop("undo", "--yes")
     assert refused.code == 40
+    assert "It replaced public.p, on " in refused.err
     assert "public.p__replaced_" in refused.err
+    assert f"snap restore {first[:12]} --to NEW --table public.p." in refused.err
+    database.psql("DELETE FROM u; DELETE FROM t")
+    by_row = ("restore", "first", "--table", "t", "--row", "1", "--yes", "--no-safety-snapshot")
+    planned = " ".join(shop.ok(*by_row, "--verbose").err.split())
+    assert "rows that are changed or deleted are kept nowhere" in planned
+    assert "It replaced 1 row of public.t, on " in shop("undo", "--yes").err
     safety = shop.ok(*replace, "--json").json["safety_snapshot"]
     shop.ok("forget", safety, "--force")
     refused = shop("undo", "--yes")

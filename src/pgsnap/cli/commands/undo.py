@@ -104,7 +104,7 @@ def _undo(
                 i_know=i_know,
                 allow_newer_client=allow_newer_client,
                 with_safety=with_safety,
-            ).run(repo, last)
+            ).run(repo, last, label)
             return
         plan = plan_undo(repo, server, label, with_safety=with_safety)
         lines = undo_plan_lines(

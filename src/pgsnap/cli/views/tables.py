@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.cli.text.program import named
 from pgsnap.cli.views.snapshot import server_words, snapshot_words
 from pgsnap.model import Snapshot, quote_ident
 
@@ -21,9 +22,19 @@ def table_name(table: tuple[str, str]) -> str:
     return render.plain(".".join(map(quote_ident, table)))
 
 
-def first_facts(*, with_safety: bool, services: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the steps before anything is replaced."""
-    first = "a safety snapshot of what is there now" if with_safety else "no safety snapshot"
+def first_facts(
+    *, with_safety: bool, services: Sequence[str], keeps_tables: bool = False
+) -> list[tuple[str, str]]:
+    """Return the steps before anything is replaced. *keeps_tables*: what is replaced stays under
+    another name."""
+    first = "a safety snapshot of what is there now"
+    if not with_safety:
+        left = (
+            "the replaced tables stay as named here"
+            if keeps_tables
+            else "rows that are changed or deleted are kept nowhere"
+        )
+        first = f"no safety snapshot: {named('snap undo')} cannot take this back; {left}"
     stops = [("Stops", ", ".join(map(render.plain, services)))] if services else []
     return [("First", first), *stops]
 
@@ -71,7 +82,7 @@ def tables_plan_lines(
         names = ", ".join(table_name(left.kept) for left in plan.aside)
         facts.append(("Keeps", f"partitions that the snapshot lacks, as {names}"))
     if plan.replaces:
-        facts += first_facts(with_safety=with_safety, services=services)
+        facts += first_facts(with_safety=with_safety, services=services, keeps_tables=True)
     return transaction_lines(plan, snapshot, facts, now, undoes)
 
 

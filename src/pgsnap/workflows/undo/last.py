@@ -6,15 +6,24 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsnap.dump.definitions.table_parts import TableName
-from pgsnap.errors import ConnectionFailed, QueryFailed, TargetRefused
+from pgsnap.errors import (
+    ConnectionFailed,
+    CorruptionError,
+    QueryFailed,
+    StoreError,
+    TargetRefused,
+    UnknownRevision,
+)
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.swap.kept import KeptDatabase
 from pgsnap.targets.tables.live import find_table
-from pgsnap.workflows.contents.table_names import shown
+from pgsnap.words import plural
+from pgsnap.workflows.contents.table_names import check_tables_known, copy_command, shown
 from pgsnap.workflows.notes.changes_put_back import PutBack, last_put_back
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack, tables_put_back
 from pgsnap.workflows.restore.target import names_database
@@ -57,7 +66,7 @@ def last_done(repo: Repository, server: Server, label: str) -> Last:
     return Last(last, kept)
 
 
-def check_undoable(repo: Repository, last: Last) -> SnapshotId:
+def check_undoable(repo: Repository, last: Last, label: str) -> SnapshotId:
     """Return the snapshot with what was there before. Raises TargetRefused if there is none."""
     done = last.done
     assert done is not None, "something was done"
@@ -76,10 +85,11 @@ def check_undoable(repo: Repository, last: Last) -> SnapshotId:
     names = ", ".join(map(shown, kept))
     by_hand = f"What was replaced is still there, unless it was dropped: {names}." if kept else ""
     if done.safety is None:
+        assert isinstance(done, TablesPutBack), "what differs is always recorded first"
         raise TargetRefused(
             f"the last {done.action} cannot be undone: it made no safety snapshot",
-            detail=by_hand,
-            hint=older.strip(),
+            detail=" ".join(filter(None, (_done_words(done), by_hand))),
+            hint=f"{_seen_before(repo, label, done)}{older}".strip(),
         )
     if not repo.has_snapshot(done.safety) or repo.forgotten_since(done.safety) is not None:
         raise TargetRefused(
@@ -89,6 +99,24 @@ def check_undoable(repo: Repository, last: Last) -> SnapshotId:
             hint=older.strip(),
         )
     return done.safety
+
+
+def _done_words(done: TablesPutBack) -> str:
+    names = ", ".join(map(shown, done.replaced))
+    rows = f"{plural(len(done.keys), 'row')} of " if done.keys else ""
+    return f"It replaced {rows}{names}, on {done.time:%Y-%m-%d at %H:%M:%S} UTC."
+
+
+def _seen_before(repo: Repository, label: str, done: TablesPutBack) -> str:
+    """Return how to see what the newest older snapshot has of it, "" if it has nothing."""
+    for snapshot_id in Chains(repo).newest_until(label, done.time):
+        try:
+            check_tables_known(repo, repo.snapshot(snapshot_id), snapshot_id, done.replaced)
+        except (UnknownRevision, CorruptionError, StoreError):
+            break
+        command = copy_command(snapshot_id, done.replaced[0])
+        return f"The newest snapshot from before it, into a new database: {command}."
+    return ""
 
 
 def _are_there(server: Server, database: str, tables: tuple[TableName, ...]) -> bool:

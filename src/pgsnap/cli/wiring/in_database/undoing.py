@@ -37,7 +37,7 @@ class Undoing:
     allow_newer_client: bool
     with_safety: bool
 
-    def run(self, repo: Repository, last: Last) -> None:
+    def run(self, repo: Repository, last: Last, label: str) -> None:
         """Undo what was *last* done in the live database. Raises TargetRefused if that cannot be
         undone."""
         from pgsnap.cli.views.in_database.in_place import undoes_facts, undoes_fields
@@ -45,7 +45,7 @@ class Undoing:
         from pgsnap.workflows.undo.last import check_undoable
 
         assert last.done is not None, "there is something to undo"
-        safety = check_undoable(repo, last)
+        safety = check_undoable(repo, last, label)
         facts, fields = undoes_facts(last, self.invocation.now), undoes_fields(last.done)
         try:
             if isinstance(last.done, TablesPutBack) and last.done.keys:
