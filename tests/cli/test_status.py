@@ -89,3 +89,43 @@ def test_status_follows_commits_restores_and_undos_of_every_kind(
     assert found["tables_restored_since"] == []
     database.cluster.drop_database(database.name)
     assert "snap restore REV" in shop.ok("status").out
+
+
+def test_a_snapshot_names_what_a_restore_or_an_undo_had_put_back_before_it(
+    shop: CommandLine, database: Database
+) -> None:
+    def commit(message: str) -> dict[str, object]:
+        made = shop.ok("commit", "-m", message, "--json").json
+        found: dict[str, object] = shop.ok("show", made["id"], "--json").json
+        assert found["stems_from"] == made["stems_from"]
+        return found
+
+    first = commit("first")
+    assert first["stems_from"] is None
+    database.psql("INSERT INTO t VALUES (2)")
+    second = commit("second")
+    safety = shop.ok("restore", str(first["id"]), "--yes", "--json").json["safety_snapshot"]
+    assert shop.ok("show", safety, "--json").json["stems_from"] is None
+    third = commit("third")
+    # The parent stays the chain's newest.
+    assert (third["parent"], third["stems_from"]) == (safety, first["id"])
+    assert commit("fourth")["stems_from"] is None
+    assert f"Stems from:  {str(first['id'])[:12]}, which had been put back" in shop.ok("log").out
+    assert "Stems from:" in shop.ok("show", str(third["id"])).out
+    # An undo brings back the database of the second snapshot, and of the one before the restore.
+    shop.ok("undo", "--yes")
+    fifth = commit("fifth")
+    assert fifth["stems_from"] == safety
+    status = shop.ok("status", "--json").json["base"]
+    assert (status["snapshot"], status["stems_from"]) == (fifth["id"], safety)
+    assert "Stems from:" in shop.ok("status").out
+    shop.ok("restore", str(first["id"]), "--changed-only", "--yes")
+    assert commit("sixth")["stems_from"] == first["id"]
+    # Copies under other names are found by those.
+    unlock = ("--passphrase-command", "echo secret")
+    shop.ok("clone", str(shop.work / "database" / "backups"), "copy", "--encrypt", *unlock)
+    listed = shop.ok("log", "--repo", "copy", *unlock, "--json").json
+    copies = {one["message"]: one for one in listed}
+    assert copies["third"]["id"] != third["id"]
+    assert copies["third"]["stems_from"] == copies["first"]["id"]
+    assert second["stems_from"] is None

@@ -37,6 +37,7 @@ ENVELOPES = {
     "manifest-3": ObjectKind.MANIFEST,
     "manifest-leaf-root": ObjectKind.MANIFEST,
     "manifest-alias": ObjectKind.MANIFEST,
+    "manifest-stems-from": ObjectKind.MANIFEST,
     "tag": ObjectKind.TAG,
     "gone-tag": ObjectKind.GONE_TAG,
     "announcement": ObjectKind.ANNOUNCEMENT,
@@ -45,12 +46,16 @@ ENVELOPES = {
 }
 NEWEST = {
     **dict.fromkeys(
-        ("manifest", "manifest-2", "manifest-alias", "manifest-leaf-root"), "manifest-3"
+        ("manifest", "manifest-2", "manifest-3", "manifest-alias", "manifest-leaf-root"),
+        "manifest-stems-from",
     ),
     "section": "section-3",
     **dict.fromkeys(("config", "config-encrypted", "config-remote"), "config-one-writer"),
 }
-VERSIONS = {"manifest-2": 2, "manifest-alias": 2, "manifest-3": 3, "manifest-leaf-root": 3}
+VERSIONS = {
+    **dict.fromkeys(("manifest-2", "manifest-alias"), 2),
+    **dict.fromkeys(("manifest-3", "manifest-leaf-root", "manifest-stems-from"), 3),
+}
 RECORDS = [
     *ENVELOPES,
     *("recipe-root", "recipe-node", "section", "section-3", "baseline", "pack"),

@@ -77,7 +77,7 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "baseline": sections.BASELINE,
         },
     ),
-    "manifest-3": (
+    "manifest-stems-from": (
         spec.fields("Manifests"),
         {
             "database": manifest.DATABASE,
@@ -103,6 +103,7 @@ FIELDS: dict[str, tuple[list[spec.Row], dict[str, int]]] = {
             "statistics root": manifest.STATISTICS_ROOT,
             "leaf root": manifest.LEAF_ROOT,
             "reading": manifest.READING,
+            "stems from": manifest.STEMS_FROM,
         },
     ),
     "config": (
@@ -175,7 +176,8 @@ def test_fields_are_ignorable_where_the_specification_says_so(name: str) -> None
 def test_a_manifest_of_version_1_uses_every_field_but_those_of_later_versions() -> None:
     first = {row.number for row in spec.fields("Manifests") if "; version " not in row.value}
     used = {number for number, _, _ in examples.record_fields(examples.payload("manifest"))}
-    assert used == first - {manifest.ALIAS, manifest.ALIAS_PARENT} == set(range(1, 18))
+    of_some = {manifest.ALIAS, manifest.ALIAS_PARENT, manifest.STEMS_FROM}
+    assert used == first - of_some == set(range(1, 18))
 
 
 def test_nested_records_have_the_fields_of_the_specification() -> None:

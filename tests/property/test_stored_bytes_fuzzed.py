@@ -114,7 +114,7 @@ PARSERS: dict[str, tuple[bytes, Callable[[bytes], object]]] = {
     ),
     "manifest": (_inside("manifest"), _enveloped(ObjectKind.MANIFEST, decode_manifest)),
     "manifest with leaf digests": (
-        _inside("manifest-3"),
+        _inside("manifest-stems-from"),
         _enveloped(ObjectKind.MANIFEST, decode_manifest),
     ),
     "reading": (encode_reading(READING), lambda data: decode_reading(data, "it")),

@@ -75,8 +75,9 @@ from pgsnap.model import (
     ALIAS_PARENT,
     LEAF_ROOT,
     READING,
-) = range(1, 24)
-_KNOWN = range(DATABASE, READING + 1)
+    STEMS_FROM,
+) = range(1, 25)
+_KNOWN = range(DATABASE, STEMS_FROM + 1)
 
 # The fields before the origin as this version writes them, decoded in a few steps: a large
 # repository has tens of thousands of manifests.
@@ -149,6 +150,8 @@ def encode_manifest(snapshot: Snapshot) -> bytes:
             record.raw(number, other, ignorable=True)
     if snapshot.reading is not None:
         record.raw(READING, encode_reading(snapshot.reading), ignorable=True)
+    if snapshot.stems_from is not None:
+        record.raw(STEMS_FROM, snapshot.stems_from, ignorable=True)
     if snapshot.leaf_root is not None:
         version = MANIFEST_VERSION_3
     return wrap(ObjectKind.MANIFEST, record.to_bytes(), version)
@@ -191,8 +194,7 @@ def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
     """
     what = f"snapshot {hashed.hex()[:12]}"
     check_head(ObjectKind.MANIFEST, data, what)
-    usual = _usual(data, what)
-    return SnapshotHead(*(usual or _any(data, what)).head)
+    return _head((_usual(data, what) or _any(data, what)).head)
 
 
 def decode_indexed(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str, SnapshotId | None]:
@@ -202,7 +204,12 @@ def decode_indexed(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str, 
     check_head(ObjectKind.MANIFEST, data, what)
     head, _, _, rest = _fields(data, what)
     server = decode_system_identifier(rest.raw(ORIGIN), what)
-    return SnapshotHead(*head), server, rest.optional(ALIAS, length=HASH_BYTES)
+    return _head(head), server, rest.optional(ALIAS, length=HASH_BYTES)
+
+
+def _head(fields: tuple[Any, ...]) -> SnapshotHead:
+    *first, stems_from = fields
+    return SnapshotHead(*first, stems_from=stems_from)
 
 
 class _Fields(NamedTuple):
@@ -273,7 +280,7 @@ def _usual(data: bytes, what: str) -> _Usual | None:
         and 0 <= rows <= SNAPSHOT_BYTES_MAX
         and new >= 0
         and took >= 0
-        and _is_rest(data, end)
+        and (stems_from := _stems_from(data, end)) is not None
     ):
         return None
     head = (
@@ -284,20 +291,26 @@ def _usual(data: bytes, what: str) -> _Usual | None:
         *roots[:2],
         checked_root(chunk, level, all_bytes, lines, what),
         *(tables, plain_bytes, rows, new, took),
+        stems_from or None,
     )
     return _Usual(head, roots[2], sections, end)
 
 
-def _is_rest(data: bytes, place: int) -> bool:
-    """Return whether from *place* to the checksum there are only whole fields, of the origin and
-    those after it."""
+def _stems_from(data: bytes, place: int) -> bytes | None:
+    """Return the value of that field, b"" if there is none. None unless from *place* to the
+    checksum there are only whole fields, of the origin and those after it, this one not twice."""
     unpack, size, end = FIELD.unpack_from, FIELD.size, len(data) - CHECKSUM_BYTES
+    found = b""
     while place + size <= end:
         number, length = unpack(data, place)
         if number not in _REST:
-            return False
+            return None
         place += size + length
-    return place == end
+        if number & ~IGNORABLE == STEMS_FROM:
+            if found or length != HASH_BYTES:
+                return None
+            found = data[place - length : place]
+    return found if place == end else None
 
 
 def _any(data: bytes, what: str) -> _Fields:
@@ -317,6 +330,7 @@ def _any(data: bytes, what: str) -> _Fields:
         record.count(ROWS, most=SNAPSHOT_BYTES_MAX),
         record.count(STORED_BYTES, 0),
         record.count(DURATION_MS, 0),
+        record.optional(STEMS_FROM, length=HASH_BYTES),
     )
     globals_root = record.optional(GLOBALS_ROOT, length=HASH_BYTES)
     return _Fields(head, globals_root, record.count(SECTION_COUNT, most=SECTIONS_MAX), record)

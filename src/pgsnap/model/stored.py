@@ -178,7 +178,8 @@ class SnapshotHead:
     *root* and *leaf_root* name the contents: equal ones mean equal contents (docs/format.md, "Root
     hashes"). At least one of them is there (`model.equality`).
     *sections_recipe* is the recipe of the section table. *stored_bytes* is by how much the packs
-    grew.
+    grew. *stems_from* is the snapshot that a restore or an undo put back into the database since
+    its *parent*, None if none did or that is not known; for a copy it is the original's.
     """
 
     database: str
@@ -193,6 +194,7 @@ class SnapshotHead:
     rows: int
     stored_bytes: int
     duration_ms: int
+    stems_from: SnapshotId | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,12 @@ from pgsnap.repository.sealed.unlocking import (
     unlocked_by,
 )
 from pgsnap.repository.snapshots import forgetting
-from pgsnap.repository.snapshots.manifests import known_manifests, sound_manifest, with_parent_here
+from pgsnap.repository.snapshots.manifests import (
+    known_manifests,
+    sound_manifest,
+    with_parent_here,
+    with_stem_here,
+)
 from pgsnap.repository.snapshots.notes import about_copies, about_original, all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import scheme_of
@@ -308,7 +313,8 @@ class Repository(KnownSnapshots):
         """Yield *snapshots* in order, each with its head. Raises UnknownRevision,
         CorruptionError."""
         for one, data in known_manifests(self.index, snapshots):
-            yield one, decode_head(sound_manifest(self.store, one, data, self.naming), one)
+            head = decode_head(sound_manifest(self.store, one, data, self.naming), one)
+            yield one, with_stem_here(self.index, head)
 
     def sections(self, snapshot: Snapshot) -> Iterator[Section]:
         """Yield the sections of *snapshot* in dump order. Raises CorruptionError."""

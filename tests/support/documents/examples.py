@@ -76,6 +76,7 @@ from support.documents.values import (
     SNAPSHOT,
     SNAPSHOT_2,
     SNAPSHOT_3,
+    SNAPSHOT_STEMS,
     TIME,
     a_hash,
 )
@@ -192,6 +193,7 @@ ENVELOPED = (
         "manifest-3",
         "manifest-alias",
         "manifest-leaf-root",
+        "manifest-stems-from",
         "tag",
         "gone-tag",
         "announcement",
@@ -220,6 +222,7 @@ EXAMPLES: dict[str, Example] = {
     "manifest": Example(SNAPSHOT, encode_manifest, decode_manifest, True),
     "manifest-2": Example(SNAPSHOT_2, encode_manifest, decode_manifest, True),
     "manifest-3": Example(SNAPSHOT_3, encode_manifest, decode_manifest, True),
+    "manifest-stems-from": Example(SNAPSHOT_STEMS, encode_manifest, decode_manifest, True),
     "manifest-leaf-root": Example(
         replace(SNAPSHOT_3, root=None, reading=None), encode_manifest, decode_manifest, True
     ),

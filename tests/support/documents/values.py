@@ -150,3 +150,4 @@ SNAPSHOT_3 = replace(
     leaf_root=a_hash("leaf root"),
     reading=READING,
 )
+SNAPSHOT_STEMS = replace(SNAPSHOT_3, stems_from=a_hash("put back"))

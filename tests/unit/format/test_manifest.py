@@ -18,7 +18,7 @@ from pgsnap.format.manifest import (
     encode_manifest,
 )
 from pgsnap.model import EMPTY_RECIPE, Snapshot, SnapshotHead
-from support.documents.values import SNAPSHOT, SNAPSHOT_3
+from support.documents.values import SNAPSHOT, SNAPSHOT_3, SNAPSHOT_STEMS
 
 USUAL = [
     SNAPSHOT,
@@ -27,6 +27,7 @@ USUAL = [
     replace(SNAPSHOT, message="größer \udcff", wished_tags=(), volatile=()),
     replace(SNAPSHOT, statistics_root=bytes(32), extension_sequences_root=bytes(32)),
     SNAPSHOT_3,
+    SNAPSHOT_STEMS,
     replace(SNAPSHOT_3, root=None),
     replace(SNAPSHOT_3, root=None, globals_root=None),
 ]
@@ -38,7 +39,8 @@ ID = bytes(range(32))
 
 
 def head_of(snapshot: Snapshot) -> SnapshotHead:
-    return SnapshotHead(*(getattr(snapshot, field.name) for field in fields(SnapshotHead)))
+    names = [field.name for field in fields(SnapshotHead)]
+    return SnapshotHead(**{name: getattr(snapshot, name) for name in names})
 
 
 def record_of(data: bytes) -> list[bytes]:

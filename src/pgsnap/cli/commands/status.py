@@ -9,13 +9,14 @@ import typer
 
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import named
-from pgsnap.cli.views.snapshot import tag_words, when
+from pgsnap.cli.views.snapshot import stem_facts, tag_words, when
 from pgsnap.cli.wiring.connect import label_of, open_repository, server_of
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.words import some
 
 if TYPE_CHECKING:
-    from pgsnap.workflows.watch.status import Base, Difference, StatusReport
+    from pgsnap.workflows.notes.bases import Base
+    from pgsnap.workflows.watch.status import Difference, StatusReport
 
 EXAMPLES = """
 snap status
@@ -85,6 +86,7 @@ def _fields(report: StatusReport, runs: list[tuple[str, datetime]]) -> dict[str,
             "how": base.how,
             "time": base.time,
             "put_back": base.since,
+            "stems_from": base.snapshot.stems_from,
         },
         "tables_restored_since": [".".join(table) for one in report.tables for table in one.tables],
         "difference": difference
@@ -146,6 +148,7 @@ def _base_facts(base: Base | None, now: datetime) -> list[tuple[str, str]]:
     words = " ".join(filter(None, (render.short_id(base.snapshot_id), tag_words(base.tags))))
     words += f"\n{render.first_line(base.snapshot.message)}"
     facts = [("Snapshot", words), ("As of", f"{when(base.time, now)}, when {_HOW[base.how]}")]
+    facts += stem_facts(base.snapshot)
     if base.since is not None:
         facts.append(("Put back", f"{when(base.since, now)}, by {named('snap undo')}"))
     return facts

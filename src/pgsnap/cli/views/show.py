@@ -7,7 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
-from pgsnap.cli.views.snapshot import drill_fields, drill_words, snapshot_fields, tag_words, when
+from pgsnap.cli.views.snapshot import (
+    drill_fields,
+    drill_words,
+    snapshot_fields,
+    stem_facts,
+    tag_words,
+    when,
+)
 from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.parts import left_out
 
@@ -71,6 +78,7 @@ def show_lines(report: ShowReport, *, now: datetime, colour: bool) -> list[str]:
         ("Database", render.plain(snapshot.database)),
         ("Date", when(snapshot.time, now)),
         ("Parent", render.short_id(snapshot.parent) if snapshot.parent else "none"),
+        *stem_facts(snapshot),
         ("Root", render.short_id(snapshot.root or snapshot.leaf_root or b"")),
         *_origin_facts(snapshot.origin),
         (

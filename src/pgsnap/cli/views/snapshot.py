@@ -32,6 +32,7 @@ def snapshot_fields(
         "time": snapshot.time,
         "message": snapshot.message,
         "parent": snapshot.parent,
+        "stems_from": snapshot.stems_from,
         "root": snapshot.root,
         "leaf_root": snapshot.leaf_root,
         "tables": snapshot.table_count,
@@ -136,9 +137,17 @@ def log_block(
         ("Database", render.plain(snapshot.database)),
         ("Date", when(snapshot.time, now)),
         ("Size", contents),
+        *stem_facts(snapshot),
         *more,
     ]
     return [title, *render.pairs(facts), "", *render.indented(snapshot.message), ""]
+
+
+def stem_facts(snapshot: SnapshotHead) -> list[tuple[str, str]]:
+    """Return which snapshot had been put back before this one was recorded, if one had."""
+    if snapshot.stems_from is None:
+        return []
+    return [("Stems from", f"{render.short_id(snapshot.stems_from)}, which had been put back")]
 
 
 def log_rows(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from pgsnap.errors import CorruptionError, UnknownRevision
 from pgsnap.format.manifest import snapshot_id
 from pgsnap.limits import RECORD_BYTES_MAX
-from pgsnap.model import Naming, Snapshot, SnapshotId
+from pgsnap.model import Naming, Snapshot, SnapshotHead, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import Store
 
 _AT_ONCE = 500
+
+AnySnapshot = TypeVar("AnySnapshot", bound=SnapshotHead)
 
 
 def known_manifests(
@@ -27,11 +30,19 @@ def known_manifests(
 
 
 def with_parent_here(index: Index, found: Snapshot) -> Snapshot:
-    """Return a snapshot with the id that its parent has here, if it is here: a copy names the
-    original's."""
+    """Return a snapshot with the ids that its parent, and what it stems from, have here, if they
+    are here: a copy names the originals'."""
+    found = with_stem_here(index, found)
     if found.alias is None or found.parent is None:
         return found
     return replace(found, parent=index.named(found.parent) or found.parent)
+
+
+def with_stem_here(index: Index, found: AnySnapshot) -> AnySnapshot:
+    """Return a snapshot with the id that what it stems from has here, if it is here."""
+    if found.stems_from is None:
+        return found
+    return replace(found, stems_from=index.named(found.stems_from) or found.stems_from)
 
 
 def sound_manifest(store: Store, snapshot: SnapshotId, data: bytes | None, naming: Naming) -> bytes:

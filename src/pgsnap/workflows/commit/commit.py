@@ -85,6 +85,7 @@ def commit(
     force_tags: bool = False,
     skip_unchanged: bool = False,
     at: datetime | None = None,
+    stems_from: SnapshotId | None = None,
     policy: Policy = Policy(),  # noqa: B008 - frozen
     progress: Progress = SILENT,
 ) -> CommitReport:
@@ -93,8 +94,9 @@ def commit(
 
     Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
     parent is then the newest at or before that time, and contents that a snapshot of exactly that
-    time already has are not recorded again. Raises what the source raises, UsageError, TagExists,
-    StoreError; then nothing was recorded.
+    time already has are not recorded again. *stems_from* had been put back into the database since
+    its last commit. Raises what the source raises, UsageError, TagExists, StoreError; then nothing
+    was recorded.
     """
     started = time.monotonic()
     began = datetime.now(UTC)
@@ -110,6 +112,7 @@ def commit(
     snapshot = stored.as_snapshot(
         database, moment, message, place.parent_id, round(seconds * 1000), wished
     )
+    snapshot = replace(snapshot, stems_from=stems_from)
     parent = place.parent
     is_twice = at is not None and parent is not None and parent.time == at
     may_skip = ((skip_unchanged and not tags) or is_twice) and not stored.missed

@@ -14,6 +14,7 @@ from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.swap.read_only import ReadOnly
 from pgsnap.workflows.commit.commit import commit
 from pgsnap.workflows.commit.former import Policy
+from pgsnap.workflows.notes.bases import put_back_last
 
 
 def safety_commit(
@@ -58,6 +59,7 @@ def safety_commit(
             database=label,
             message=f"{when} snap {verb}",
             tags=(_free_tag(repo, label, f"{when}-{verb}"),),
+            stems_from=put_back_last(repo, server, label, database),
             policy=Policy(is_full=is_full),
             progress=progress,
         )

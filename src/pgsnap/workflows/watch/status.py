@@ -1,21 +1,14 @@
-"""Status: which snapshot the live database equals or stems from, and about how much it differs.
-
-Nothing is recorded for it: snapshots, restores and undos name the database by its number (OID), and
-an undo gives a former one its name back.
-"""
+"""Status: which snapshot the live database equals or stems from, and about how much it differs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from pgsnap.errors import QueryFailed, SnapError, SourceError
 from pgsnap.format.baseline import decode_baseline
-from pgsnap.model import Note, Snapshot, SnapshotId, SourceKind
 from pgsnap.model.baseline import Baseline
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
-from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.changes.moment import Terms, begin
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged
@@ -23,14 +16,12 @@ from pgsnap.sources.changes.ways import Method
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
-from pgsnap.targets.swap.kept import NEVER_MADE, KeptDatabase, find_kept
+from pgsnap.targets.swap.kept import KeptDatabase, find_kept
 from pgsnap.workflows.notes.baselines import Use, newest_baseline
-from pgsnap.workflows.notes.changes_put_back import last_put_back
+from pgsnap.workflows.notes.bases import Base, base_of
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack, tables_put_back
 
-# How many snapshots are looked at for one of the live database.
-_LOOKED_AT_MAX = 200
 _BLOCK_BYTES = 8192
 # What is read must not take long: where summaries are not at hand, the rest is an estimate.
 _TERMS = Terms(
@@ -51,19 +42,6 @@ SELECT pg_catalog.pg_database_size(pg_catalog.current_database()),
     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema'
     AND n.nspname !~ '^pg_')
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Base:
-    """At *time* the database was as *snapshot*, by *how*: "commit", "restore" or "changed-only".
-    *since* an undo it has its name again; None if no undo did that."""
-
-    snapshot_id: SnapshotId
-    snapshot: Snapshot
-    tags: tuple[str, ...]
-    time: datetime
-    how: str
-    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +87,7 @@ def status(repo: Repository, server: Server, label: str, *, may_detect: bool) ->
         live = find_database(session, name)
         if live is None:
             return StatusReport(label, host, None, None, (), None, kept)
-        base = _base(repo, session, label, name, live.oid, identifier)
+        base = base_of(repo, session, label, name, live.oid, identifier)
         tables = tuple(
             one
             for one in tables_put_back(repo, session, label, identifier, live.oid)
@@ -120,76 +98,6 @@ def status(repo: Repository, server: Server, label: str, *, may_detect: bool) ->
         known = _baseline(repo, label, base, identifier, live.oid) if may_detect else None
         difference = _difference(server, base, known)
     return StatusReport(label, host, live.name, base, tables, difference, kept)
-
-
-def _base(
-    repo: Repository, session: Session, label: str, name: str, oid: int, identifier: str
-) -> Base | None:
-    found: list[tuple[datetime, SnapshotId, str]] = []
-    committed = _last_snapshot(repo, label, identifier, oid)
-    if committed is not None:
-        found.append((repo.snapshot(committed).time, committed, "commit"))
-    put_back = last_put_back(repo, session, label, identifier, oid)
-    if put_back is not None and put_back.snapshot is not None:
-        found.append((put_back.time, put_back.snapshot, "changed-only"))
-    made, undone = _swaps(repo, label, name, identifier, oid)
-    if made is not None and made.snapshot is not None:
-        found.append((made.time, made.snapshot, "restore"))
-    here = [one for one in found if repo.has_snapshot(one[1])]
-    if not here:
-        return None
-    time, snapshot_id, how = max(here)
-    snapshot = repo.snapshot(snapshot_id)
-    tags = tuple(repo.tags.by_snapshot(label).get(snapshot_id, ()))
-    since = undone if undone is not None and undone > time else None
-    return Base(snapshot_id, snapshot, tags, time, how, since)
-
-
-def _last_snapshot(repo: Repository, label: str, identifier: str, oid: int) -> SnapshotId | None:
-    """Return the newest snapshot of this very database. Those of older versions do not have its
-    number."""
-    for snapshot_id in repo.newest(label, _LOOKED_AT_MAX):
-        origin = repo.snapshot(snapshot_id).origin
-        server = origin.server
-        if origin.kind is not SourceKind.POSTGRES or server is None:
-            continue
-        if server.system_identifier == identifier and server.database_oid in (0, oid):
-            return snapshot_id
-    return None
-
-
-def _swaps(
-    repo: Repository, label: str, name: str, identifier: str, oid: int
-) -> tuple[Note | None, datetime | None]:
-    """Return the restore that made the database *oid*, None if none did, and when an undo gave it
-    its name back, None if none did that last."""
-    notes = read_kept_notes(repo, label)
-    never = {
-        note.body.get("kept") for note in notes.discarded if note.body.get("why") == NEVER_MADE
-    }
-    swaps = sorted(
-        (
-            note
-            for note in notes.swapped
-            if note.body.get("live") == name
-            and note.body.get("system_identifier") == identifier
-            and note.body.get("kept") not in never
-        ),
-        key=lambda note: note.time,
-    )
-    made: Note | None = None
-    undone: datetime | None = None
-    for place, note in enumerate(swaps):
-        # What the next one replaced is what this one put there.
-        last = place == len(swaps) - 1
-        after = oid if last else swaps[place + 1].body.get("oid")
-        if after != oid or note.body.get("oid") == oid:
-            continue
-        if note.body.get("action") == "restore":
-            made = note
-        elif last:
-            undone = note.time
-    return made, undone
 
 
 def _baseline(

@@ -15,7 +15,7 @@ from pgsnap.cli.views.commit import (
     warn_of_commit,
 )
 from pgsnap.cli.wiring.around.rights import warn_of_missing_rights
-from pgsnap.cli.wiring.connect import open_repository
+from pgsnap.cli.wiring.connect import open_repository, server_of
 from pgsnap.cli.wiring.dump_sources import warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
@@ -46,11 +46,14 @@ def commit_chosen(
     snapshot."""
     from pgsnap.sources.postgres import PostgresSource
     from pgsnap.workflows.commit.commit import commit
+    from pgsnap.workflows.notes.bases import put_back_last
     from pgsnap.workflows.notes.verdicts import last_drill
 
     with hooks(invocation, "commit", message=choices.message, tags=list(choices.tags)):
         with open_repository(invocation) as repo:
             source, database = find()
+            is_live = isinstance(source, PostgresSource)
+            server = server_of(invocation.settings)
             with invocation.console.progress(steps.COMMIT) as progress:
                 report = commit(
                     repo,
@@ -60,6 +63,7 @@ def commit_chosen(
                     tags=choices.tags,
                     force_tags=choices.force,
                     skip_unchanged=choices.skip_unchanged,
+                    stems_from=put_back_last(repo, server, database) if is_live else None,
                     policy=_policy(invocation, choices),
                     progress=progress,
                 )
@@ -68,7 +72,7 @@ def commit_chosen(
             pushed = push_after_commit(invocation, repo)
         warn_of_dump(invocation.console, source)
         warn_of_commit(invocation, report, database, last)
-        if isinstance(source, PostgresSource):
+        if is_live:
             warn_of_missing_rights(invocation, database, is_first=is_first)
         check_nothing_missed(report)
         invocation.console.emit({**commit_fields(report), "pushed": pushed}, commit_lines(report))
