@@ -94,9 +94,8 @@ def commit(
 
     Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
     parent is then the newest at or before that time, and contents that a snapshot of exactly that
-    time already has are not recorded again. *stems_from* had been put back into the database since
-    its last commit. Raises what the source raises, UsageError, TagExists, StoreError; then nothing
-    was recorded.
+    time already has are not recorded again. *stems_from* was put back since the last commit. Raises
+    what the source raises, UsageError, TagExists, StoreError; then nothing was recorded.
     """
     started = time.monotonic()
     began = datetime.now(UTC)
