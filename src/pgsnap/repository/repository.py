@@ -16,7 +16,7 @@ from typing import Self
 from pgsnap import interrupts, limits
 from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.files.trust import ONLY_OURS, Trust
-from pgsnap.format.manifest import decode_head, decode_manifest, encode_manifest, snapshot_id
+from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.small import encode_note, note_id
 from pgsnap.model import (
     ChunkId,
@@ -53,10 +53,10 @@ from pgsnap.repository.sealed.unlocking import (
 )
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.manifests import (
+    known_heads,
     known_manifests,
     sound_manifest,
     with_parent_here,
-    with_stem_here,
 )
 from pgsnap.repository.snapshots.notes import about_copies, about_original, all_notes, sound_notes
 from pgsnap.repository.snapshots.tags import Tags
@@ -312,9 +312,7 @@ class Repository(KnownSnapshots):
     def heads(self, snapshots: Sequence[SnapshotId]) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
         """Yield *snapshots* in order, each with its head. Raises UnknownRevision,
         CorruptionError."""
-        for one, data in known_manifests(self.index, snapshots):
-            head = decode_head(sound_manifest(self.store, one, data, self.naming), one)
-            yield one, with_stem_here(self.index, head)
+        return known_heads(self.index, self.store, snapshots, self.naming)
 
     def sections(self, snapshot: Snapshot) -> Iterator[Section]:
         """Yield the sections of *snapshot* in dump order. Raises CorruptionError."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pgsnap.errors import CorruptionError, UnknownRevision
-from pgsnap.format.manifest import snapshot_id
+from pgsnap.format.manifest import decode_head, snapshot_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Naming, Snapshot, SnapshotHead, SnapshotId
 from pgsnap.repository import layout
@@ -27,6 +27,15 @@ def known_manifests(
         some = snapshots[start : start + _AT_ONCE]
         manifests = index.manifests(some)
         yield from ((snapshot, manifests.get(snapshot)) for snapshot in some)
+
+
+def known_heads(
+    index: Index, store: Store, snapshots: Sequence[SnapshotId], naming: Naming
+) -> Iterator[tuple[SnapshotId, SnapshotHead]]:
+    """Yield *snapshots* in order, each with its head. Raises as `sound_manifest`."""
+    for one, data in known_manifests(index, snapshots):
+        head = decode_head(sound_manifest(store, one, data, naming), one)
+        yield one, with_stem_here(index, head)
 
 
 def with_parent_here(index: Index, found: Snapshot) -> Snapshot:
