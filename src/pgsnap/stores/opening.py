@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,14 +35,21 @@ def open_store(
         from pgsnap.stores.sftp.store import SftpStore
 
         return SftpStore(found, pace, counter)
-    from pgsnap.stores.objects.azure import Azure
-    from pgsnap.stores.objects.gcs import Gcs
-    from pgsnap.stores.objects.s3 import S3
     from pgsnap.stores.objects.store import ObjectStore
 
-    providers: dict[str, Callable[[Address, Mapping[str, str]], Backend]] = {
-        "s3": S3,
-        "gs": Gcs,
-        "az": Azure,
-    }
-    return ObjectStore(providers[found.scheme](found, environ), pace, counter)
+    return ObjectStore(_backend(found, environ), pace, counter)
+
+
+def _backend(address: Address, environ: Mapping[str, str]) -> Backend:
+    # Importing those that are not used takes longer than some commands do.
+    if address.scheme == "s3":
+        from pgsnap.stores.objects.s3 import S3
+
+        return S3(address, environ)
+    if address.scheme == "gs":
+        from pgsnap.stores.objects.gcs import Gcs
+
+        return Gcs(address, environ)
+    from pgsnap.stores.objects.azure import Azure
+
+    return Azure(address, environ)

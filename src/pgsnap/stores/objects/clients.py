@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -51,6 +49,10 @@ def made(place: str, make: Callable[[], Any]) -> Any:
 
 def delete_url(url: str, headers: dict[str, str], times: Times) -> None:
     """Make a DELETE request to a signed URL. Raises what obstore raises."""
+    # Slow to import, and rarely needed.
+    import urllib.error
+    import urllib.request
+
     from obstore.exceptions import GenericError
 
     request = urllib.request.Request(url, method="DELETE", headers=headers)

@@ -23,7 +23,6 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.words import did_you_mean
-from pgsnap.workflows.masks.plan import masking_for
 
 # A truncated row or statement must not pass for a complete one: this makes a row with more columns
 # than a table may have, or operators without an operand.
@@ -61,7 +60,12 @@ def cat(
     # Losses elsewhere in the snapshot do not matter.
     repo.check_present(snapshot, chosen)
     also = WITH_SEQUENCES if with_extension_sequences and chosen is None else ()
-    masking = masking_for(repo, snapshot_id, masks) if masks is not None else None
+    masking = None
+    if masks is not None:
+        # NumPy, which it needs, takes longer to import than a small snapshot to write.
+        from pgsnap.workflows.masks.plan import masking_for
+
+        masking = masking_for(repo, snapshot_id, masks)
     found, watched = tee(sections_of(repo, snapshot, chosen, also))
     events = section_events(repo, snapshot, found, fresh_restrict_key())
     if not with_secrets:

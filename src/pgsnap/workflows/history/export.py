@@ -17,7 +17,6 @@ from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sect
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.file import check_target, write_file
 from pgsnap.workflows.commit.backup_names import backup_name
-from pgsnap.workflows.masks.plan import masking_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,12 @@ def export(
         path = path / backup_name(snapshot.time, zone)
     check_target(path, force=force)
     repo.check_present(snapshot)
-    masking = masking_for(repo, snapshot_id, masks) if masks is not None else None
+    masking = None
+    if masks is not None:
+        # NumPy, which it needs, takes longer to import than a small snapshot to write.
+        from pgsnap.workflows.masks.plan import masking_for
+
+        masking = masking_for(repo, snapshot_id, masks)
     progress.phase("export", snapshot.plain_bytes)
 
     def told() -> Iterator[bytes]:
