@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +13,10 @@ import pyarrow.compute as pc
 from pgsnap.dump.definitions.table_columns import ENUM, RANGE, RECORD, ColumnType
 
 MAP = pa.map_(pa.string(), pa.string())
-_FIELD = re.compile(r'(?:"((?:[^"\\]|""|\\.)*)"|([^,()"\\]*))([,)])', re.S)
+_FIELD = r'(?:"([^"\\]*(?:(?:""|\\.)[^"\\]*)*)"|([^,()"\\]*))'
 _QUOTED = re.compile(r'""|\\(.)', re.S)
-_PAIR = re.compile(r'"((?:[^"\\]|\\.)*)"=>(?:"((?:[^"\\]|\\.)*)"|NULL)(?:, |\Z)', re.S)
+_WORD = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_PAIR = re.compile(rf"{_WORD}=>(?:{_WORD}|NULL)(?:, |\Z)", re.S)
 _ESCAPED = re.compile(r"\\(.)", re.S)
 _RANGE = r'^(?P<open>[\[(])"?(?P<lower>[^",]*)"?,"?(?P<upper>[^",]*)"?(?P<close>[\])])$'
 _EMPTY = "empty"
@@ -52,27 +54,29 @@ def taken_apart(strings: pa.Array, column: ColumnType) -> Sequence[pa.Array]:
     if column.base == RANGE:
         return _ranges(strings)
     width = len(column.members)
+    pattern = _row_pattern(width)
     columns: list[list[str | None]] = [[] for _ in range(width)]
     for text in strings.to_pylist():
-        fields = [None] * width if text is None else list(_fields(text))
-        if len(fields) != width:
-            raise ValueError("another number of columns")
-        for values, field in zip(columns, fields, strict=True):
-            values.append(field)
+        if text is None:
+            for values in columns:
+                values.append(None)
+            continue
+        match = pattern.fullmatch(text)
+        if match is None:
+            raise ValueError("no composite value of so many columns")
+        fields = match.groups()
+        for values, quoted, plain in zip(columns, fields[::2], fields[1::2], strict=True):
+            values.append((plain or None) if quoted is None else _unquoted(quoted))
     return [pa.array(values, pa.string()) for values in columns]
 
 
-def _fields(text: str) -> Iterator[str | None]:
-    if text[:1] != "(":
-        raise ValueError("no composite value")
-    position = 1
-    while position < len(text):
-        match = _FIELD.match(text, position)
-        if match is None or (match[3] == ")") != (match.end() == len(text)):
-            raise ValueError("no composite value")
-        position = match.end()
-        quoted = match[1]
-        yield (match[2] or None) if quoted is None else _QUOTED.sub(_meant, quoted)
+@cache
+def _row_pattern(width: int) -> re.Pattern[str]:
+    return re.compile(rf"\({','.join([_FIELD] * width)}\)", re.S)
+
+
+def _unquoted(text: str) -> str:
+    return _QUOTED.sub(_meant, text) if '"' in text or "\\" in text else text
 
 
 def _meant(match: re.Match[str]) -> str:
@@ -106,8 +110,8 @@ def maps_of(strings: pa.Array) -> pa.Array:
             match = _PAIR.match(text, position)
             if match is None:
                 raise ValueError("no hstore")
-            keys.append(_ESCAPED.sub(r"\1", match[1]))
-            items.append(None if match[2] is None else _ESCAPED.sub(r"\1", match[2]))
+            keys.append(_unescaped(match[1]))
+            items.append(None if match[2] is None else _unescaped(match[2]))
             position = match.end()
         ends.append(len(keys))
     mask = strings.is_null() if strings.null_count else None
@@ -117,3 +121,7 @@ def maps_of(strings: pa.Array) -> pa.Array:
         pa.array(items, pa.string()),
         mask=mask,
     )
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text) if "\\" in text else text

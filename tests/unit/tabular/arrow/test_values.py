@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pgsnap.dump.definitions.table_columns import ColumnType
+from pgsnap.dump.definitions.table_columns import RANGE, RECORD, ColumnType
 from pgsnap.errors import CorruptionError, ValueUnfit
 from pgsnap.tabular.arrow.values import LONG_BYTES, BlockReader
 from pgsnap.tabular.base import Column, Losses, Shape, Wishes
@@ -37,6 +37,34 @@ def read(base: str, text: bytes, encoding: str = "UTF8", *, lossy: bool = False)
 def test_what_is_no_value_of_its_type_is_refused(base: str, value: bytes) -> None:
     with pytest.raises(ValueUnfit, match=r"s\.t\.a"):
         read(base, b"\\N\n" + value + b"\n")
+
+
+TEXT = ColumnType("text", "text")
+PAIR = ColumnType("s.pair", RECORD, members=(("a", ColumnType("integer", "integer")), ("b", TEXT)))
+DAYS = ColumnType("daterange", RANGE, members=(("", ColumnType("date", "date")),))
+
+
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        (PAIR, b"(1"),
+        (PAIR, b"(1,a,b)"),
+        (PAIR, b"(x,a)"),
+        (PAIR, b'(1,"a)'),
+        (DAYS, b"2024-01-01"),
+        (DAYS, b"[2024-01-01,infinity)"),
+        (DAYS, b"[1,2)"),
+        (ColumnType("hstore", "hstore"), b"a=>b"),
+        (ColumnType("hstore", "hstore"), b'"a"=>"b" x'),
+    ],
+)
+def test_what_cannot_be_taken_apart_is_refused(type_: ColumnType, value: bytes) -> None:
+    shape = Shape(("s", "t"), (Column("a", type_),), "UTF8")
+    with pytest.raises(ValueUnfit, match=r"s\.t\.a"):
+        BlockReader(shape, Wishes(), Losses()).read(b"\\N\n" + value + b"\n")
+    columns = frozenset({"s.t.a"})
+    text = BlockReader(shape, Wishes(as_text=columns), Losses()).read(value + b"\n")
+    assert text.column(0).to_pylist() == [value.decode()]
 
 
 def test_other_spellings_of_dumps_are_read() -> None:
