@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import TypeAlias
 
 from pgsnap.errors import UsageError
@@ -97,7 +97,7 @@ class Presence:
         for part, before in compared.pairs:
             if before is None or name_of(before) != hit.part:
                 continue
-            kept = self._kept(part, before, hit)
+            (kept,) = self._kept(part, before, [hit])
             if kept.chunk is not None or same_text(before.section, part.section):
                 return kept
         return None
@@ -135,7 +135,7 @@ class Presence:
             is_its = _holds(before, hit)
             if before is not None and same_text(before.section, part.section):
                 if is_its and hit is not None:
-                    found.append(self._kept(part, before, hit))
+                    found += self._kept(part, before, [hit])
                 continue
             finder = _Finder(self._matcher(part, view), None)
             forced = {hit.chunk} if is_its and hit is not None and hit.chunk is not None else ()
@@ -183,22 +183,25 @@ class Presence:
                 finder.finish()
                 found += finder.hits[BEFORE]
                 left.subtract(hit.text for hit in finder.hits[AFTER])
-        stayed = [
-            self._kept(*names[text[0]], known[text]) for text in left.elements() if text[0] in names
-        ]
+        stayed: list[Hit] = []
+        for name, texts in groupby(sorted(left.elements(), key=_part_of), _part_of):
+            if name in names:
+                stayed += self._kept(*names[name], [known[text] for text in texts])
         alone = [part for part, before in compared.pairs if before is None]
         for part in alone:
             found += self._one_sided(_Compared.of_part(compared.view, part), None)
         return _bounded([*stayed, *found])
 
-    def _kept(self, part: TablePart, before: TablePart, hit: Hit) -> Hit:
-        """Return a row of *before* that is in *part* too, as it is there: not in the same chunk
-        wherever the same text was cut otherwise, or another row with the same fields stayed."""
-        chunk = hit.chunk
-        is_cut_alike = part.section.segments == before.section.segments
-        if chunk is not None and not is_cut_alike and chunk not in self._ids(part.section):
-            chunk = None
-        return Hit(name_of(part), hit.fields, chunk, hit.offset)
+    def _kept(self, part: TablePart, before: TablePart, hits: Sequence[Hit]) -> list[Hit]:
+        """Return rows of *before* that are in *part* too, as they are there: not in the same chunks
+        where the same text was cut otherwise, or another row with the same fields stayed."""
+        chunks = {hit.chunk for hit in hits if hit.chunk is not None}
+        if chunks and part.section.segments != before.section.segments:
+            chunks &= {e.chunk for e in self._entries(part.section) if e.chunk in chunks}
+        return [
+            Hit(name_of(part), hit.fields, hit.chunk if hit.chunk in chunks else None, hit.offset)
+            for hit in hits
+        ]
 
     # -- chunks ------------------------------------------------------------------------------------
 
@@ -236,6 +239,10 @@ def key_tests(
     UsageError for what is no value of a column's type."""
     wanted = [Condition(name, text) for name, text in zip(names, key.texts, strict=True)]
     return tests_of(wanted, columns, types, encoding)
+
+
+def _part_of(text: tuple[PartName, tuple[Field, ...]]) -> PartName:
+    return text[0]
 
 
 def _holds(part: TablePart | None, hit: Hit | None) -> bool:
