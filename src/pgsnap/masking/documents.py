@@ -126,7 +126,7 @@ class JsonMask:
         if place.known(raw):
             return place.after(raw)
         text = decode(raw, self._encoding)
-        return place.after(raw, json.loads(text) if "\\" in text else text[1:-1])
+        return place.after(raw, _loaded(text))
 
     def _scalar(self, match: re.Match[bytes], place: Place, edits: list[_Edit]) -> None:
         """Note what becomes of a string, number or word."""
@@ -160,12 +160,12 @@ class JsonMask:
         """Return the text of a string, as a column of text would have it."""
         if b"\\" not in word:
             return word[1:-1]
-        text = json.loads(decode(word, self._encoding))
+        text = _loaded(decode(word, self._encoding))
         try:
             return encode(text, self._encoding)
         except UnicodeEncodeError:
             # Half of a pair of surrogates, which no text of PostgreSQL has.
-            return str(text).encode("utf-8", "surrogatepass")
+            return text.encode("utf-8", "surrogatepass")
 
     def _settle(self) -> None:
         """Mask all values that are waiting for it."""
@@ -222,6 +222,16 @@ def _edited(document: bytes, edits: Sequence[_Edit]) -> bytes:
 def _fixed(rule: Rule, encoding: str) -> bytes:
     """Return what a value becomes that the mask is not for: null."""
     return encode(rule.value, encoding) if rule.kind is Kind.FIXED else _NULL
+
+
+def _loaded(text: str) -> str:
+    """Return what a JSON string means. Raises CorruptionError."""
+    if "\\" not in text:
+        return text[1:-1]
+    try:
+        return str(json.loads(text, strict=False))
+    except ValueError:
+        raise _no_document() from None
 
 
 def _is_integer(word: bytes) -> bool:

@@ -161,12 +161,26 @@ def test_a_long_document_is_masked_however_its_row_arrives() -> None:
         assert b"".join(parts) == text.replace(b'"SECRET"', b"null")
 
 
-@pytest.mark.parametrize("text", ["{", '{"a":1', "[1}", '{"a" "SECRET', "{1:2}", "]", "1,2", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"a":1',
+        "[1}",
+        '{"a" "SECRET',
+        "{1:2}",
+        "]",
+        "1,2",
+        "",
+        r'{"\q":"SECRET"}',
+        r'{"h":"\uD8 SECRET"}',
+    ],
+)
 def test_what_is_no_document_lets_nothing_pass(text: str) -> None:
-    mask = mask_of(rule_of({"a": "null"}), COLUMN, KEY, "UTF8")
+    mask = mask_of(rule_of({"a": "null", "h": "hash"}), COLUMN, KEY, "UTF8")
     assert mask is not None
     with pytest.raises(CorruptionError) as raised:
-        mask.many([text.encode()], [])
+        mask.many([escaped(text.encode())], [])
     assert "SECRET" not in f"{raised.value}{raised.value.detail}"
 
 
