@@ -272,15 +272,24 @@ def fill(path: Path, days: int, rows: int, seed: int) -> None:
             at = newest - timedelta(days=days - 1 - day)
             commit(repo, source, database="shop", message="daily", at=at)
             print(f"day {day}: {time.monotonic() - began:.1f} s", file=sys.stderr, flush=True)
-    first, middle, last = seen
-    keys = {
+    keys = keys_to_ask_for(seen)
+    _keys_of(path).write_text(json.dumps(keys))
+
+
+def keys_to_ask_for(seen: list[Numbers]) -> dict[str, int]:
+    """Return keys by what became of their rows; *seen* are those of the first day, of one in the
+    middle, and of the last."""
+    room = max(int(ids.max()) for ids in seen) + 1 - FIRST_ID
+    first, middle, last = (np.zeros(room, bool) for _ in seen)
+    for mask, ids in zip((first, middle, last), seen, strict=True):
+        mask[ids - FIRST_ID] = True
+    return {
         "changed every thirty days": MONTHLY_ID,
-        "there all the time": int(np.intersect1d(np.intersect1d(first, middle), last)[1000]),
-        "added in the middle": int(np.setdiff1d(np.intersect1d(middle, last), first)[-1]),
-        "deleted": int(np.setdiff1d(np.intersect1d(first, middle), last)[-1]),
+        "there all the time": FIRST_ID + int(np.flatnonzero(first & middle & last)[1000]),
+        "added in the middle": FIRST_ID + int(np.flatnonzero(~first & middle & last)[-1]),
+        "deleted": FIRST_ID + int(np.flatnonzero(first & middle & ~last)[-1]),
         "never there": 10**9,
     }
-    _keys_of(path).write_text(json.dumps(keys))
 
 
 def _keys_of(path: Path) -> Path:

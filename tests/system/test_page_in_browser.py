@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pgsnap.web.actions.verbs import VERBS
 from support.running.browser import Browser, opened
 from support.running.commandline import CommandLine
 from support.running.page import Page, served
@@ -60,6 +61,27 @@ def page(snap: CommandLine, database: Database) -> Iterator[Page]:
         yield running
 
 
+# What can be done in the contents of a page.
+IN_MAIN = (
+    "[...document.querySelectorAll('main :is(a[href], button, input, select, textarea, summary)')]"
+    ".filter(one => one.checkVisibility() && one.type !== 'hidden')"
+)
+
+
+def reached_by_tab(browser: Browser) -> int:
+    """Return how much of that Tab alone comes to."""
+    browser.run("document.querySelector('.skip').focus()")
+    reached = set()
+    for _ in range(80):
+        browser.keys(TAB)
+        found = browser.run(f"return {IN_MAIN}.indexOf(document.activeElement)")
+        if found in reached:
+            break
+        if found >= 0:
+            reached.add(found)
+    return len(reached)
+
+
 def opened_page(browser: Browser, page: Page) -> None:
     browser.dark(on=False)
     browser.driver.get(page.url)
@@ -86,6 +108,7 @@ def test_every_page_can_be_read_at_any_width_dark_and_by_readers(
         ("snapshot", "before the migration", f"/snapshot?id={ids[0]}"),
         ("diff", "orders", f"/diff?from={ids[2]}&to={ids[0]}"),
         ("table", "orders", "/table?label=shop&table=public.orders"),
+        ("row", "History", "/row?label=shop&table=public.orders&key=50"),
         ("rows", "notes", f"/rows?id={ids[2]}&table=public.notes"),
         ("checks", "Drills and verifies", "/checks?by=all"),
         ("schedules", "Schedules", "/schedules"),
@@ -94,7 +117,10 @@ def test_every_page_can_be_read_at_any_width_dark_and_by_readers(
         ("audit", "Audit", "/audit"),
         ("search", "Found", "/search?q=orders"),
         ("actions", "Actions", "/actions"),
-        ("restore", "Restore", f"/actions/restore?snapshot={ids[0]}&label=shop"),
+        *(
+            (verb, found.title, f"/actions/{verb}?snapshot={ids[0]}&label=shop")
+            for verb, found in VERBS.items()
+        ),
         ("missing", "no such page", "/nowhere"),
     ):
         # Typed into the address, so the empty page comes first, and asks with the session.
@@ -105,6 +131,8 @@ def test_every_page_can_be_read_at_any_width_dark_and_by_readers(
             problems += browser.problems(name)
         # Hostile rows are text.
         assert not browser.run("return document.querySelectorAll('main script').length")
+        if name in VERBS:
+            assert reached_by_tab(browser) == browser.run(f"return {IN_MAIN}.length")
     assert not problems, "\n".join(problems)
 
 
@@ -207,9 +235,15 @@ def test_a_commit_a_restore_and_its_undo_from_the_page(
         browser.click("main button", button)
         browser.says("The result")
         assert browser.run("return document.querySelector('#job .mark').innerText") == "done"
+    # By keys alone: the first field, and Enter sends the form.
     browser.driver.get(f"http://{page.host}/actions/tag?snapshot=latest")
-    browser.type("#f-name", "by-hand")
-    browser.click("main button", "Set the tag")
+    browser.heading("Tag")
+    browser.run("document.querySelector('.skip').focus()")
+    for _ in range(80):
+        if browser.run("return document.activeElement.id") == "f-name":
+            break
+        browser.keys(TAB)
+    browser.keys("by-hand", ENTER)
     browser.says("by-hand ->")
     browser.driver.get(f"http://{page.host}/actions/forget?snapshot=start")
     browser.click("main button", "Forget")
