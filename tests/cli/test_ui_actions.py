@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 
@@ -26,6 +27,10 @@ def page(snap: CommandLine, database: Database) -> Iterator[Page]:
     with served(snap, "--no-browser") as running:
         running.begin()
         yield running
+
+
+def _first(snap: CommandLine) -> str:
+    return str(snap.ok("log", "--json").json[-1]["id"])
 
 
 def rows(database: Database) -> str:
@@ -73,6 +78,12 @@ def test_a_restore_shows_its_plan_and_wants_the_name_and_so_does_its_undo(
 def test_the_other_verbs_run_and_their_events_tell_how_they_end(
     page: Page, database: Database, snap: CommandLine
 ) -> None:
+    # What a restore would take back is in the live database only.
+    compared = page.run("compare", snapshot="first")
+    assert re.search(r"public\.t +1 +2 +\+1 ", compared)
+    assert (
+        "/actions/compare?snapshot=" in page.ask(f"/actions/restore?snapshot={_first(snap)}").text
+    )
     done = page.run("commit", message='a "quoted" <b>message</b>', tag="second")
     assert "&lt;b&gt;" in done
     job = page.start("verify", data="yes")

@@ -164,6 +164,15 @@ _VERBS = (
         ),
     ),
     Verb(
+        "compare",
+        "Compare with the live database",
+        "Reads the live database as a commit does, and shows what has changed in it since the "
+        "snapshot: what going back would take back. Nothing is recorded or changed.",
+        "Compare",
+        (_snapshot(), _LABEL),
+        more=("diff",),
+    ),
+    Verb(
         "restore",
         "Restore",
         "Shows what it is about to do, and asks for the database's name before anything is "

@@ -27,8 +27,10 @@ from pgsnap.workflows.past.pages import Value, value_of
 from pgsnap.workflows.past.row_keys import RowKey
 
 EVENTS_SHOWN = 50
-SNAPSHOTS_AT_ONCE = 60
-"""So many snapshots are looked through for a page."""
+SNAPSHOTS_AT_ONCE = 365
+"""So many snapshots are looked through for a page, or as many as take some seconds: where nothing
+says where the row is, all that changed is read."""
+_READ_BYTES_MAX = 500_000_000
 _VALUE_BYTES = 16_000
 
 
@@ -88,6 +90,7 @@ def page(asked: Asked) -> Page:
         asked.table("table"),
         asked.value("key"),
         start=asked.snapshot_or_none("from"),
+        read_bytes_max=_READ_BYTES_MAX,
     )
 
 
@@ -99,10 +102,12 @@ def row_page(
     *,
     start: SnapshotId | None = None,
     limit: int = SNAPSHOTS_AT_ONCE,
+    read_bytes_max: int | None = None,
     progress: Progress = SILENT,
 ) -> Page:
     """Return the history of the row of *table* with *key*, in *limit* snapshots from *start*
-    backwards. Raises UnknownRevision, UsageError, CorruptionError."""
+    backwards, in fewer if more than *read_bytes_max* had to be read. Raises UnknownRevision,
+    UsageError, CorruptionError."""
     if "\0" in key:
         raise UsageError("no key has a NUL byte")
     newest = repo.newest(label, 1)
@@ -110,9 +115,11 @@ def row_page(
         raise UnknownRevision(f'no snapshot is of a database "{label}"')
     every = snapshots_until(repo, start or newest[0])
     looked_at = every[:limit]
-    history, events = row_history(repo, looked_at, table, key, progress=progress)
+    history, events = row_history(
+        repo, looked_at, table, key, read_bytes_max=read_bytes_max, progress=progress
+    )
     found = list(islice(events, EVENTS_SHOWN))
-    older = _older(found, looked_at, every)
+    older = _older(found, history.stopped_at or looked_at[-1], every)
     if older is not None and found and found[-1].kind is EventKind.FIRST:
         # It is the first only among those that were looked at.
         found.pop()
@@ -136,14 +143,12 @@ def row_page(
     return Page("row.html", title, data, "databases")
 
 
-def _older(
-    found: list[RowEvent], looked_at: list[SnapshotId], every: list[SnapshotId]
-) -> SnapshotId | None:
+def _older(found: list[RowEvent], last: SnapshotId, every: list[SnapshotId]) -> SnapshotId | None:
     """Return the snapshot from which the history goes on, None if all of it was looked at."""
     if len(found) == EVENTS_SHOWN and found[-1].previous_id is not None:
         return found[-1].previous_id
     # The last one again: what it changed is known only by the one before it.
-    return looked_at[-1] if len(looked_at) < len(every) else None
+    return last if last != every[-1] else None
 
 
 def _event(event: RowEvent) -> Event:

@@ -15,8 +15,9 @@ from pgsnap.web.pages.comparison import changed_rows
 from pgsnap.web.pages.shown import qualified
 from pgsnap.workflows.diff.report import TableName
 
-SNAPSHOTS_AT_ONCE = 60
-"""So many snapshots are looked through for a page: each lists its tables in a few chunks."""
+SNAPSHOTS_AT_ONCE = 365
+"""So many snapshots are looked through for a page: each lists its tables in a few chunks, which
+neighbours share."""
 _COUNTED_BYTES_MAX = 64_000_000
 _COUNTED_SECTIONS_MAX = 5_000
 

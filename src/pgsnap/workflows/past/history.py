@@ -103,6 +103,8 @@ class RowHistory:
     snapshots: int = 0
     oldest: SnapshotId | None = None
     read_bytes: int = 0
+    stopped_at: SnapshotId | None = None
+    """The snapshot after which so much was read that the search was ended; older ones remain."""
     ends: str = ""
     """Why the table was not followed further back, "" if it was."""
     unknown: list[tuple[SnapshotId, str]] = field(default_factory=list)
@@ -162,10 +164,12 @@ def row_history(
     key: str,
     *,
     key_named: str | None = None,
+    read_bytes_max: int | None = None,
     progress: Progress = SILENT,
 ) -> tuple[RowHistory, Iterator[RowEvent]]:
     """Return the history of the rows of a table with a *key*, as the user wrote it, and its events:
-    *snapshots* are newest first.
+    *snapshots* are newest first. With *read_bytes_max* the search ends once so much was read of the
+    older ones.
 
     Raises UnknownRevision if none of them has the table, UsageError for what is no key of it; the
     events raise StoreError.
@@ -178,7 +182,8 @@ def row_history(
     _check_key(table, wanted)
     is_unique = set(wanted.columns) == {*table.key}
     history = RowHistory(name, wanted, is_unique)
-    return history, _events(history, trail, Presence(repo, wanted, progress))
+    presence = Presence(repo, wanted, progress)
+    return history, _events(history, trail, presence, read_bytes_max)
 
 
 def _check_key(table: PastTable, key: RowKey) -> None:
@@ -208,8 +213,11 @@ def _no_table(
     )
 
 
-def _events(history: RowHistory, trail: Trail, presence: Presence) -> Iterator[RowEvent]:
+def _events(
+    history: RowHistory, trail: Trail, presence: Presence, read_bytes_max: int | None
+) -> Iterator[RowEvent]:
     newer: tuple[View, Rows] | None = None
+    first_bytes = 0
     unknown: list[tuple[SnapshotId, str]] = []
     for view in trail.views(history.key.columns):
         history.snapshots += 1
@@ -231,11 +239,15 @@ def _events(history: RowHistory, trail: Trail, presence: Presence) -> Iterator[R
             continue
         if newer is None:
             history.present = tuple(_version(view, hit) for hit in rows)
+            first_bytes = presence.read_bytes
         elif (event := _event(newer, (view, rows), unknown)) is not None:
             yield event
         unknown = []
         newer = view, rows
         history.oldest = view.snapshot_id
+        if read_bytes_max is not None and presence.read_bytes - first_bytes > read_bytes_max:
+            history.stopped_at = view.snapshot_id
+            break
     if newer is not None and newer[1]:
         yield _first(*newer, unknown)
 
