@@ -22,6 +22,7 @@ INSERT INTO "Odd ""Name" (data)
 CREATE TABLE part (id integer, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');
 CREATE TABLE part_2 PARTITION OF part FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');
+CREATE TABLE bare (id integer) PARTITION BY HASH (id);
 INSERT INTO part SELECT n, date '2026-01-01' + n % 59 FROM generate_series(1, 1000) n;
 CREATE TABLE wide (id integer PRIMARY KEY, body text);
 INSERT INTO wide SELECT n, repeat(md5(n::text), 40000 * n) FROM generate_series(1, 4) n;
@@ -128,6 +129,15 @@ def _rows_are_paired(snap: CommandLine) -> None:
     wrong = snap("diff", "one", "latest", "--table", "keyd", "--rows")
     assert wrong.code == 2
     assert "public.keyed" in wrong.err
+    for side in ((), ("latest",)):
+        wrong = snap("diff", "one", *side, "--table", "part", "--rows")
+        assert wrong.code == 2
+        words = " ".join(wrong.err.split())
+        assert "the rows of public.part are in its partitions" in words
+        assert "There are public.part_1, public.part_2." in words
+        assert "--table public.part_1" in words
+        empty = snap("diff", "one", *side, "--table", "public.bare", "--rows")
+        assert (empty.code, "There are none with rows." in empty.err) == (2, True)
     assert pair["changed"] == 5
     limited = snap.ok("diff", "one", "latest", "--table", "keyed", "--rows", "--limit", "3").out
     assert limited.splitlines()[3] == "... and 110 more rows: --limit 0 shows all"

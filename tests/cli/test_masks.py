@@ -297,6 +297,10 @@ def test_paths_into_documents_are_masked_and_those_that_lead_nowhere_are_named(
     street = '"to": {"street": "x"}, "n": 1.50, "a\\\\u0062": [ ]}'
     assert f'\t{{"mail": "{email}", {street}\n' in shown
     assert '\t{"mail": null, "to": "Elm 5, Ashford"}\n' in shown
+    write(shop, {"doc": '{ json = { "to.*" = "hash", "to.land" = "keep" } }'})
+    words = " ".join(shop("mask", "check", "latest").err.split())
+    assert "neither an object nor an array in 1 case, and becomes null there" in words
+    assert '"to": null}\n' in shop.ok("cat", "latest", "--mask", "masks.toml").out
     write(shop, {"email": '{ json = { "a" = "null" } }'})
     wrong = shop("mask", "check", "latest")
     assert (wrong.code, "email of public.people is of the type text" in wrong.err) == (4, True)

@@ -137,6 +137,8 @@ class JsonMask:
         if rule is None:
             # A path leads on from here, and there is nothing.
             place.odd += word != _NULL
+            if place.hides_others and word != _NULL:
+                edits.append(_Edit(start, match.end(), _NULL))
             return
         place.met += 1
         if rule.kind is Kind.KEEP or (word == _NULL and rule.kind is not Kind.FIXED):

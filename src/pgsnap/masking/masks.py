@@ -69,6 +69,10 @@ class Rule:
     paths: tuple[tuple[Path, Rule], ...] = ()
 
     @property
+    def is_keep(self) -> bool:
+        return self.kind is Kind.KEEP
+
+    @property
     def needs_key(self) -> bool:
         return self.kind in KEYED or any(rule.needs_key for _, rule in self.paths)
 

@@ -89,6 +89,12 @@ class Place:
     odd: int = 0
     _known: dict[bytes, Place | None] = field(default_factory=dict)
 
+    @property
+    def hides_others(self) -> bool:
+        """Whether only what paths name may be seen here: not a value that is no object either."""
+        rule = self.others.rule if self.others is not None else None
+        return rule is not None and not rule.is_keep
+
     def known(self, raw: bytes) -> bool:
         return raw in self._known
 

@@ -71,6 +71,20 @@ def as_column(rule: Rule, family: Family, value: bytes) -> str:
             '{"a":1,"k":{"x":[1]},"o":{"k":1,"l":2}}',
             '{"a":null,"k":{"x":[1]},"o":{"k":1,"l":null}}',
         ),
+        # Where only named keys may be seen, a value without keys may not.
+        ({"*": "null", "k": "keep"}, ' "secret"', " null"),
+        (
+            {"*": "hash", "k": "keep"},
+            '[1e9,{"k":"v"},[true],null]',
+            '[null,{"k":"v"},[null],null]',
+        ),
+        (
+            {"*": "null", "o.*": {"fixed": 1}, "o.k": "keep"},
+            '{"o":"secret","o":{"k":2,"l":3}}',
+            '{"o":null,"o":{"k":2,"l":1}}',
+        ),
+        ({"*": "keep", "k": "null"}, '["seen",{"k":1,"l":2}]', '["seen",{"k":null,"l":2}]'),
+        ({"*.e": "null"}, '["seen",{"k":{"e":1}}]', '["seen",{"k":{"e":null}}]'),
         # A key by its meaning, and names with dots.
         ({"mail": "null"}, '{"\\u006dail":"x"}', '{"\\u006dail":null}'),
         ({'"a.b".c': "null"}, '{"a.b":{"c":1},"a":{"b":1}}', '{"a.b":{"c":null},"a":{"b":1}}'),

@@ -12,6 +12,8 @@ from pgsnap.dump.definitions.ddl import (
     primary_keys,
     sequence_values,
 )
+from pgsnap.dump.definitions.table_parts import Definitions, is_partitioned
+from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.model import SectionKind
 from pgsnap.workflows.diff.report import EntryDiff, SequenceDiff, TableName, Version
 
@@ -65,6 +67,18 @@ def respelled_columns(version: Version) -> Mapping[TableName, frozenset[str]]:
     """Return the columns whose values some versions of PostgreSQL print differently from others."""
     text = _text(version, SectionKind.PRE_DATA)
     return columns_of_type(text, version.origin.client_encoding, "pg_lsn")
+
+
+def partitioned_tables(version: Version) -> Iterator[tuple[TableName, list[TableName]]]:
+    """Yield the partitioned tables of one side, each with its partitions that have rows, at all
+    levels."""
+    text = _text(version, SectionKind.PRE_DATA)
+    definitions = Definitions.read(text, b"", version.origin.client_encoding)
+    with_rows = version.tables
+    for entry in definitions.pre:
+        if entry.type == "TABLE" and entry.table is not None and is_partitioned(entry.text):
+            below = partitions_below(definitions, [entry.table])
+            yield entry.table, [name for name in below if name in with_rows]
 
 
 def keys_of(

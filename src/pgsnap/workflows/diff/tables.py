@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from pgsnap.errors import UsageError
 from pgsnap.model import Section, SectionKind, quote_ident, same_text
+from pgsnap.words import some
+from pgsnap.workflows.diff import definitions as diff_schema
 from pgsnap.workflows.diff.digests import same_texts
 from pgsnap.workflows.diff.report import EntryDiff, TableDiff, TableName, Version
 from pgsnap.workflows.diff.rows import RowRules
@@ -134,6 +136,7 @@ def table_named(name: str, before: Version, after: Version) -> TableName:
                 detail=f"There are {names}.",
                 hint="Name it with its schema: --table SCHEMA.TABLE",
             )
+    _refuse_partitioned(name, before, after)
     full = [names_of(table)[1] for table in tables]
     near = difflib.get_close_matches(name, full, _NEAREST, 0.5)
     near += [word for word in full if word.endswith(f".{name}") and word not in near]
@@ -142,3 +145,16 @@ def table_named(name: str, before: Version, after: Version) -> TableName:
         detail=f"There are {', '.join(near)}." if near else f"There are {len(full)} others.",
         hint=f"Did you mean --table {near[0]}?" if near else "See the tables: snap show REV",
     )
+
+
+def _refuse_partitioned(name: str, *sides: Version) -> None:
+    """Raise UsageError if *name* refers to a table whose rows are in partitions."""
+    for table, partitions in chain(*map(diff_schema.partitioned_tables, sides)):
+        if name in names_of(table):
+            found = [names_of(one)[1] for one in partitions]
+            raise UsageError(
+                f"the rows of {names_of(table)[1]} are in its partitions, which are compared one"
+                " by one",
+                detail=f"There are {some(found)}." if found else "There are none with rows.",
+                hint=f"Name one of them: --table {found[0]}" if found else "",
+            )

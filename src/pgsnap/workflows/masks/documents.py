@@ -76,9 +76,10 @@ def _found(masks: dict[tuple[TableName, str], JsonMask]) -> Iterator[str]:
             if place.rule is None:
                 if place.odd:
                     what = f"the value of {place.path}" if place.path else "the document"
+                    becomes = "becomes null" if place.hides_others else "stays as it is"
                     yield (
                         f"{where}: {what} is neither an object nor an array in"
-                        f" {plural(place.odd, 'case')}, and stays as it is there"
+                        f" {plural(place.odd, 'case')}, and {becomes} there"
                     )
             elif not place.met:
                 yield f"{where}: the path {place.path} leads to nothing in any row"
