@@ -4,6 +4,7 @@ the snapshot."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -177,6 +178,24 @@ def test_a_kept_database_that_was_changed_is_not_cloned(
     assert again.cloned_from is None
     assert shop.dump() == new
     assert kept.dump() == changed
+
+
+def test_a_database_that_was_replaced_by_what_it_should_be_is_not_cloned_for_it(
+    repo: Repository, shop: Database
+) -> None:
+    server = server_of(shop)
+    old = shop.dump()
+    first, second = direct(repo, server), direct(repo, server)
+    shop.psql("CHECKPOINT")
+    folder = shop.psql("SHOW data_directory")
+    file = Path(folder, shop.psql("SELECT pg_relation_filepath('orders')"))
+    # No position in the WAL says that the page has changed.
+    file.write_bytes(file.read_bytes().replace(b"n4000", b"n4OO0"))
+    restore_now(repo, first, server, OPTIONS)
+    shop.psql("DELETE FROM orders")
+    assert plan_restore(repo, second, server, OPTIONS).ready.standing == ()
+    assert restore_now(repo, second, server, OPTIONS).cloned_from is None
+    assert shop.dump() == old
 
 
 def test_what_is_written_while_the_clone_is_made_is_noticed(

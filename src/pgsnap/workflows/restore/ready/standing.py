@@ -10,7 +10,7 @@ from typing import Final
 
 from pgsnap.errors import SnapError
 from pgsnap.format.baseline import decode_baseline
-from pgsnap.model import Snapshot, SnapshotId
+from pgsnap.model import Snapshot, SnapshotId, same_contents
 from pgsnap.model.baseline import Baseline
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
@@ -99,7 +99,10 @@ class Search:
             return
         found = self._databases(source.name)
         committed = self._committed() if found else None
+        doubted = self._doubted({oid for _, oid in found})
         for name, oid in found:
+            if oid in doubted:
+                continue
             if committed is not None and committed.database_oid == oid:
                 with suppress(SnapError):
                     yield Standing(name, oid, committed, self._dump_key(source.encoding))
@@ -126,6 +129,24 @@ class Search:
         )
         found = [(name or "", int(oid or 0)) for name, oid in rows]
         return sorted(found, key=lambda one: order.index(one[1]) if one[1] in order else len(order))
+
+    def _doubted(self, oids: set[int]) -> set[int]:
+        """Return those of the databases *oids* that a restore of the same contents replaced: they
+        were taken for damaged, and a damaged file shows no change."""
+        return {
+            int(str(note.body["oid"]))
+            for note in read_kept_notes(self.repo).swapped
+            if note.body.get("oid") in oids
+            and note.body.get("action") == "restore"
+            and note.snapshot is not None
+            and self._is_same(note.snapshot)
+        }
+
+    def _is_same(self, other: SnapshotId) -> bool:
+        if other == self.snapshot_id:
+            return True
+        known = self.repo.has_snapshot(other)
+        return known and same_contents(self.repo.snapshot(other), self.snapshot) is True
 
     def _committed(self) -> Baseline | None:
         """Return the state in which the database was when the snapshot was made of it, if it can be
