@@ -15,7 +15,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.targets.naming import WARM_PATTERN
 from support.documents import documentation
 from support.running.commandline import CommandLine
-from support.servers.databases import TEST_SETTINGS, Database
+from support.servers.databases import Database, new_database, summarizing_cluster
 
 TABLES = """
 CREATE TABLE orders (id int PRIMARY KEY, note text);
@@ -28,28 +28,16 @@ WAIT_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def warm_cluster(binaries: Binaries) -> Iterator[Cluster]:
-    with Cluster(binaries, fsync=False, settings=TEST_SETTINGS) as made:
-        if binaries.major >= 17:
-            made.psql("ALTER SYSTEM SET summarize_wal = on")
-            made.psql("SELECT pg_reload_conf()")
+    with summarizing_cluster(binaries) as made:
         yield made
 
 
 @pytest.fixture
-def shop(
-    warm_cluster: Cluster, snap: CommandLine, request: pytest.FixtureRequest
-) -> Iterator[Database]:
-    name = f"loop_{abs(hash(request.node.name)) % 10**9}"
-    warm_cluster.create_database(name)
-    database = Database(warm_cluster, name)
-    database.psql(TABLES)
-    snap.use_tools_of(warm_cluster)
-    snap.ok("init", "--repo", "repo")
-    yield database
-    for each in warm_cluster.psql(
-        f"SELECT datname FROM pg_database WHERE datname LIKE '{name}%'"
-    ).splitlines():
-        warm_cluster.drop_database(each)
+def shop(warm_cluster: Cluster, snap: CommandLine) -> Iterator[Database]:
+    with new_database(warm_cluster, TABLES) as database:
+        snap.use_tools_of(warm_cluster)
+        snap.ok("init", "--repo", "repo")
+        yield database
 
 
 def write_settings(snap: CommandLine, database: Database, text: str) -> None:

@@ -24,7 +24,7 @@ from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged
 from pgsnap.sources.changes.ways import Method, best_way
 from pgsnap.sources.guarded.lock_room import lock_room
 from support.restoring.clients import server_of
-from support.servers.databases import TEST_SETTINGS, Database
+from support.servers.databases import Database, summarizing_cluster
 from support.servers.hazards import TABLE
 from support.servers.moments import TERMS, take, wrong
 
@@ -33,13 +33,8 @@ ONLY_SUMMARIES = replace(TERMS, methods=(Method.SUMMARIES,), summary_wait_second
 
 @pytest.fixture(scope="module")
 def guarded(binaries: Binaries) -> Iterator[Cluster]:
-    settings = {**TEST_SETTINGS, "autovacuum": "off"}
-    if binaries.major >= 17:
-        settings["wal_summary_keep_time"] = "1d"
-    with Cluster(binaries, fsync=False, settings=settings) as made:
-        if binaries.major >= 17:
-            made.psql("ALTER SYSTEM SET summarize_wal = on")
-            made.psql("SELECT pg_reload_conf()")
+    kept = {"wal_summary_keep_time": "1d"} if binaries.major >= 17 else {}
+    with summarizing_cluster(binaries, autovacuum="off", **kept) as made:
         yield made
 
 

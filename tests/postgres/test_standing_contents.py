@@ -23,7 +23,7 @@ from pgsnap.workflows.restore.restore import restore
 from pgsnap.workflows.restore.target import RestoreOptions
 from pgsnap.workflows.undo.undo import kept_databases, plan_undo, undo
 from support.restoring.clients import LABEL, databases_like, restore_now, server_of
-from support.servers.databases import TEST_SETTINGS, Database
+from support.servers.databases import Database, new_database, summarizing_cluster
 
 TABLES = """
 CREATE TABLE orders (id serial PRIMARY KEY, note text);
@@ -39,25 +39,14 @@ OPTIONS = RestoreOptions(baseline=True, keep_replaced=2)
 
 @pytest.fixture(scope="module")
 def loop_cluster(binaries: Binaries) -> Iterator[Cluster]:
-    with Cluster(binaries, fsync=False, settings=TEST_SETTINGS) as made:
-        if binaries.major >= 17:
-            made.psql("ALTER SYSTEM SET summarize_wal = on")
-            made.psql("SELECT pg_reload_conf()")
+    with summarizing_cluster(binaries) as made:
         yield made
 
 
 @pytest.fixture
-def shop(loop_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Database]:
-    name = f"loop_{abs(hash(request.node.name)) % 10**9}"
-    loop_cluster.create_database(name)
-    database = Database(loop_cluster, name)
-    database.psql(TABLES.format(name=name))
-    yield database
-    for each in loop_cluster.psql(
-        f"SELECT datname FROM pg_database WHERE datname LIKE '{name}%'"
-    ).splitlines():
-        loop_cluster.psql(f"ALTER DATABASE {each} IS_TEMPLATE false")
-        loop_cluster.drop_database(each)
+def shop(loop_cluster: Cluster) -> Iterator[Database]:
+    with new_database(loop_cluster, TABLES) as database:
+        yield database
 
 
 def direct(repo: Repository, server: Server) -> SnapshotId:

@@ -20,7 +20,7 @@ from pgsnap.workflows.restore.restore import restore
 from pgsnap.workflows.restore.target import RestoreOptions
 from pgsnap.workflows.warming.keep import WarmReport, keep_warm
 from support.restoring.clients import commit_database, restore_now, server_of
-from support.servers.databases import TEST_SETTINGS, Database
+from support.servers.databases import Database, new_database, summarizing_cluster
 
 TABLES = """
 CREATE TABLE orders (id serial PRIMARY KEY, note text);
@@ -33,24 +33,14 @@ NAMES = "SELECT datname FROM pg_database WHERE datname LIKE '%\\_\\_snap\\_warm\
 
 @pytest.fixture(scope="module")
 def warm_cluster(binaries: Binaries) -> Iterator[Cluster]:
-    with Cluster(binaries, fsync=False, settings=TEST_SETTINGS) as made:
-        if binaries.major >= 17:
-            made.psql("ALTER SYSTEM SET summarize_wal = on")
-            made.psql("SELECT pg_reload_conf()")
+    with summarizing_cluster(binaries) as made:
         yield made
 
 
 @pytest.fixture
-def shop(warm_cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Database]:
-    name = f"warm_{abs(hash(request.node.name)) % 10**9}"
-    warm_cluster.create_database(name)
-    database = Database(warm_cluster, name)
-    database.psql(TABLES)
-    yield database
-    for each in warm_cluster.psql(
-        f"SELECT datname FROM pg_database WHERE datname LIKE '{name}%'"
-    ).splitlines():
-        warm_cluster.drop_database(each)
+def shop(warm_cluster: Cluster) -> Iterator[Database]:
+    with new_database(warm_cluster, TABLES) as database:
+        yield database
 
 
 def warm(repo: Repository, snapshot: SnapshotId, server: Server, count: int = 1) -> WarmReport:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 
 # What pg_dump does not pin by itself and what snap pins (docs/format.md).
@@ -54,6 +57,16 @@ def daily_activity(cluster: Cluster, database: str, seed: int) -> None:
 
 def _script(name: str) -> str:
     return (_SCRIPTS / f"{name}.sql").read_text("utf-8")
+
+
+@contextmanager
+def summarizing_cluster(binaries: Binaries, **settings: str) -> Iterator[Cluster]:
+    """Run a server that summarizes its WAL, where it can."""
+    with Cluster(binaries, fsync=False, settings={**TEST_SETTINGS, **settings}) as made:
+        if binaries.major >= 17:
+            made.psql("ALTER SYSTEM SET summarize_wal = on")
+            made.psql("SELECT pg_reload_conf()")
+        yield made
 
 
 @dataclass(frozen=True)
@@ -109,3 +122,17 @@ class Database:
 def is_volatile(line: bytes) -> bool:
     """Tell whether pg_dump may write this line differently for the same database."""
     return line.startswith((b"\\restrict ", b"\\unrestrict ", b"-- Dumped "))
+
+
+@contextmanager
+def new_database(cluster: Cluster, tables: str) -> Iterator[Database]:
+    """Make a database with *tables*; drop it at the end, with those whose names begin with its."""
+    name = new_name("loop")
+    cluster.create_database(name)
+    database = Database(cluster, name)
+    database.psql(tables.format(name=name))
+    yield database
+    found = cluster.psql(f"SELECT datname FROM pg_database WHERE datname ~ '^{name}(_|$)'")
+    for each in found.splitlines():
+        cluster.psql(f"ALTER DATABASE {each} IS_TEMPLATE false")
+        cluster.drop_database(each)
