@@ -108,8 +108,8 @@ def test_nobody_slips_in_between_its_making_and_its_closing(
             refused.append(str(caught.value))
         return keeps_access(session, owner)
 
-    keeps_access = scratch._keeps_access
-    monkeypatch.setattr(scratch, "_keeps_access", look_in)
+    keeps_access = scratch.keeps_access
+    monkeypatch.setattr(scratch, "keeps_access", look_in)
     restore(repo, plan_restore(repo, snapshot, server, RestoreOptions()), server)
     assert len(refused) == 1
     limit = f"SELECT datconnlimit FROM pg_database WHERE datname = '{shop.name}'"
