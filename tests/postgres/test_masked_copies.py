@@ -233,6 +233,17 @@ CREATE VIEW v AS SELECT id FROM p WHERE mail = 'ann@x';
 CREATE VIEW v2 AS SELECT id FROM p WHERE mail > g::text;
 CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM p WHERE mail = 'x'$$;
 CREATE FUNCTION f2() RETURNS bigint LANGUAGE sql AS $$SELECT count(mail) FROM p$$;
+CREATE FUNCTION f3() RETURNS bigint LANGUAGE sql
+  BEGIN ATOMIC SELECT count(*) FROM p WHERE mail = 'ann@x'; END;
+CREATE FUNCTION f4(mail text DEFAULT 'ann@x') RETURNS bigint LANGUAGE sql AS $$SELECT 1$$;
+CREATE FUNCTION f5() RETURNS bigint LANGUAGE sql SET search_path = 'public', 'b'
+  AS $$SELECT count(mail) FROM p$$;
+CREATE DOMAIN tone AS text CHECK (VALUE <> 'Ann');
+CREATE TYPE kind AS (id int, doc jsonb);
+CREATE TABLE typed OF kind;
+INSERT INTO typed VALUES (1, '{"mail": "ann@x"}');
+ALTER TABLE p ADD t tone, ADD low text GENERATED ALWAYS AS (mail || 'Ann') STORED,
+  ADD EXCLUDE (id WITH =) WHERE (mail = 'ann@x');
 CREATE INDEX pi ON p (id) WHERE mail = 'x';
 CREATE POLICY pol ON p USING (mail = 'me');
 CREATE TABLE l (name text, n int) PARTITION BY LIST (name);
@@ -246,7 +257,8 @@ SELECT lo_from_bytea(0, 'x');
 """
 DEFINED_MASKS = """
 key_file = "masks.key"
-tables.p = { id = "keep", mail = "hash", g = "null", Odd = "hash" }
+tables.p = { id = "keep", mail = "hash", g = "null", Odd = "hash", t = "null" }
+tables.typed = { id = "keep", doc = { json = { mail = "hash" } } }
 tables.r = { name = "hash", n = "keep" }
 tables.l = { n = "keep", name = "hash" }
 """
@@ -254,11 +266,16 @@ SAID = (
     "name of public.r is masked, and the bounds of its partitions stay as they are: public.r_a",
     "defaults of masked columns stay as they are: mail of public.p",
     "CHECK constraints with texts about masked columns stay: mail of public.p",
+    "generated columns with texts about masked columns stay: mail of public.p",
+    "domains of masked columns hold texts, which stay: public.tone (t of public.p)",
     "the labels of the enums of masked columns stay: public.grade (g of public.p)",
-    "functions that name masked columns hold texts, which stay: public.f()",
+    "functions that name masked columns hold texts, which stay: public.f(), public.f3(), "
+    "public.f4(text)",
     "views that name masked columns hold texts, which stay: public.v",
+    "exclusion constraints that name masked columns hold texts, which stay: public.p p_id_excl",
     "indexes that name masked columns hold texts, which stay: public.pi",
     "policies that name masked columns hold texts, which stay: public.p pol",
+    "publications that name masked columns hold texts, which stay: pub public.p",
     'comments on masked columns stay as they are: p."Odd"',
     "large objects are left out",
 )
@@ -269,6 +286,9 @@ def test_definitions_that_hold_values_of_masked_columns_are_named_or_refused(
 ) -> None:
     snap.use_tools_of(database.cluster)
     database.psql(DEFINED)
+    has_filters = database.cluster.major >= 15
+    if has_filters:
+        database.psql("CREATE PUBLICATION pub FOR TABLE p WHERE (mail <> 'ann@x')")
     snap.setenv("DATABASE_URL", database.dsn)
     snap.ok("init")
     snap.ok("commit", "-m", "first")
@@ -283,4 +303,6 @@ def test_definitions_that_hold_values_of_masked_columns_are_named_or_refused(
         DEFINED_MASKS.replace('n = "keep", name = "hash"', 'n = "keep", name = "keep"')
     )
     said = snap.ok("mask", "check", "latest", "--json").json["warnings"]
-    assert [words for words in said if words in SAID] == list(SAID)
+    expected = [words for words in SAID if has_filters or not words.startswith("publications")]
+    assert [words for words in said if words in SAID] == expected, said
+    assert '{"mail": "ann@x"}' not in snap.ok("cat", "latest", "--mask", "masks.toml").out

@@ -175,6 +175,10 @@ class Catalog:
         defined = types.of(table)
         if _TYPED.match(entry.text) is not None:
             self.typed.add(table)
+            columns |= {
+                name: Column(name, maskable(type_), is_not_null=type_.is_not_null)
+                for name, type_ in defined.items()
+            }
         for item in listed_items(entry.text):
             words = [token for token in item if token.kind is not TokenKind.SPACE]
             if not words:

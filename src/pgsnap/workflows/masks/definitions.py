@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from pgsnap.dump.definitions.ddl import DdlEntry
 from pgsnap.dump.definitions.statements import Kind as TokenKind
@@ -14,6 +15,7 @@ from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached
 from pgsnap.masking.catalog import Family
 from pgsnap.masking.events import Masking
 from pgsnap.masking.masks import Kind
+from pgsnap.model import quote_ident
 from pgsnap.targets.checks.preflight import Findings, Problem
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
@@ -31,8 +33,12 @@ _NAMED = {
     "STATISTICS": "extended statistics",
     "FUNCTION": "functions",
     "PROCEDURE": "procedures",
+    "CONSTRAINT": "exclusion constraints",
+    "PUBLICATION TABLE": "publications",
 }
 _CODE = ("FUNCTION", "PROCEDURE")
+# What stands before a body, the names of a library and its function, and the values of settings.
+_BEFORE_NO_VALUE = ("AS", "TO", ",")
 # What begins and ends a body.
 _BODY = re.compile(r"\A(?:'|\$\w*\$)|(?:'|\$\w*\$)\Z")
 
@@ -94,14 +100,14 @@ def _bounds(masking: Masking, definitions: Definitions, masked: Masked) -> Findi
 
 def _about(masking: Masking, definitions: Definitions, masked: Masked) -> Iterator[str]:
     """Yield what definitions may say about the values of masked columns."""
-    defaults, checks = list[str](), list[str]()
+    defaults, checks, generated = list[str](), list[str](), list[str]()
+    kinds = {"DEFAULT": defaults, "CHECK": checks, "GENERATED": generated}
     # Partitions repeat what their table says.
     masked = {t: names for t, names in masked.items() if t not in masking.catalog.parents}
     for entry in definitions.pre:
         if entry.type == "TABLE" and entry.table in masked:
-            for column, is_default in _literals_in(entry.text, masked[entry.table]):
-                where = defaults if is_default else checks
-                where.append(f"{column} of {shown(entry.table)}")
+            for column, kind in _literals_in(entry.text, masked[entry.table]):
+                kinds[kind].append(f"{column} of {shown(entry.table)}")
     for entry in (*definitions.pre, *definitions.post):
         names = masked.get(entry.table, frozenset()) if entry.table is not None else frozenset()
         if entry.type == "DEFAULT" and entry.table is not None and names:
@@ -116,6 +122,10 @@ def _about(masking: Masking, definitions: Definitions, masked: Masked) -> Iterat
         yield f"defaults of masked columns stay as they are: {some(_once(defaults))}"
     if checks:
         yield f"CHECK constraints with texts about masked columns stay: {some(_once(checks))}"
+    if generated:
+        yield f"generated columns with texts about masked columns stay: {some(_once(generated))}"
+    if domains := _domains(masking, definitions, masked):
+        yield f"domains of masked columns hold texts, which stay: {some(domains)}"
     if labels := _labels(masking, masked):
         yield f"the labels of the enums of masked columns stay: {some(labels)}"
     yield from _objects(definitions, masked)
@@ -145,8 +155,14 @@ def _names_with_string(entry: DdlEntry, tokens: list[Token], names: frozenset[st
     if entry.type in _CODE:
         # The body is a text itself, with texts in it, or follows as it is.
         bodies = [_BODY.sub("", token.text) for token in tokens if token.kind is TokenKind.STRING]
-        tokens = [*tokens, *(inner for body in bodies for inner in _significant(body))]
-        return bool(names & _words(tokens)) and any("'" in body for body in bodies)
+        words = _words([*tokens, *(inner for body in bodies for inner in _significant(body))])
+        is_in_body = any("'" in body for body in bodies)
+        # As in defaults of parameters, and in bodies that are not texts.
+        is_outside = any(
+            token.kind is TokenKind.STRING and before.text not in _BEFORE_NO_VALUE
+            for before, token in pairwise(tokens)
+        )
+        return bool(names & words) and (is_in_body or is_outside)
     return bool(names & _words(tokens)) and _has_string(tokens)
 
 
@@ -160,9 +176,23 @@ def _labels(masking: Masking, masked: Masked) -> list[str]:
     return found
 
 
-def _literals_in(text: str, names: frozenset[str]) -> Iterator[tuple[str, bool]]:
+def _domains(masking: Masking, definitions: Definitions, masked: Masked) -> list[str]:
+    """Return the domains with texts in their defaults or CHECK constraints that are the types of
+    masked columns."""
+    columns = [(table, name) for table, names in sorted(masked.items()) for name in sorted(names)]
+    types = [masking.column(*one).type.shown.removesuffix("[]") for one in columns]
+    found = []
+    for entry in definitions.pre:
+        domain = f"{quote_ident(entry.schema)}.{quote_ident(entry.name)}"
+        if entry.type == "DOMAIN" and domain in types and _has_string(_significant(entry.text)):
+            table, name = columns[types.index(domain)]
+            found.append(f"{domain} ({name} of {shown(table)})")
+    return found
+
+
+def _literals_in(text: str, names: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Yield the masked columns with texts in what CREATE TABLE says of them, and whether that is
-    their default."""
+    their DEFAULT, a CHECK, or how a column is GENERATED."""
     for item in listed_items(text):
         tokens = [token for token in item if token.kind is not TokenKind.SPACE]
         if not tokens or not _has_string(tokens):
@@ -170,10 +200,11 @@ def _literals_in(text: str, names: frozenset[str]) -> Iterator[tuple[str, bool]]
         texts = [token.text for token in tokens]
         first = _name(tokens[0])
         if first in names and "DEFAULT" in texts:
-            yield first, True
-        elif "CHECK" in texts:
-            for name in sorted(_words(tokens) & names):
-                yield name, False
+            yield first, "DEFAULT"
+            continue
+        kind = next((word for word in ("CHECK", "GENERATED") if word in texts), None)
+        if kind is not None:
+            yield from ((name, kind) for name in sorted(_words(tokens) & names))
 
 
 def _once(names: Iterable[str]) -> list[str]:
