@@ -3,7 +3,9 @@ the snapshot."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -227,6 +229,34 @@ def test_a_template_is_cloned_and_the_live_database_never(repo: Repository, shop
         # The first commit's own reading set hint bits: what it says of blocks proves nothing.
         assert source is None or report.cloned_from == source
         assert Database(shop.cluster, options.to or "").dump() == old
+
+
+def test_a_copy_of_another_that_has_the_number_of_the_database_is_not_taken_for_it(
+    repo: Repository, shop: Database
+) -> None:
+    if shop.cluster.major < 15:
+        pytest.skip("CREATE DATABASE ... OID is of PostgreSQL 15")
+    server, cluster = server_of(shop), shop.cluster
+    direct(repo, server)
+    shop.psql("VACUUM FREEZE")
+    golden = f"{shop.name}_golden"
+    cluster.psql(f"CREATE DATABASE {golden} TEMPLATE {shop.name} STRATEGY file_copy")
+    shop.psql("DELETE FROM orders WHERE id = 5000")
+    # The last one's own reading marked nothing any more.
+    snapshot = [direct(repo, server) for _ in range(3)][-1]
+    old = shop.dump()
+    # Files have the time of the second in which they were made.
+    while datetime.now(UTC) < repo.snapshot(snapshot).time + timedelta(seconds=2):
+        time.sleep(0.1)
+    oid = shop.psql("SELECT oid FROM pg_database WHERE datname = current_database()")
+    cluster.drop_database(shop.name)
+    cluster.psql(f"CREATE DATABASE {shop.name} TEMPLATE {golden} STRATEGY file_copy OID {oid}")
+    report = commit(repo, PostgresSource(server, jobs=2), database=LABEL, message="copy")
+    assert (report.missed, report.unchanged) == ((), False)
+    cluster.psql(f"ALTER DATABASE {shop.name} RENAME TO {shop.name}_other")
+    cluster.psql(f"ALTER DATABASE {shop.name}_other IS_TEMPLATE true")
+    assert restore_now(repo, snapshot, server).cloned_from is None
+    assert shop.dump() == old
 
 
 def test_a_clone_that_was_not_marked_is_dropped_by_the_next_restore(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from blake3 import blake3
@@ -15,13 +16,14 @@ from pgsnap.model.baseline import Baseline
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """A snapshot, and what was known of the server at its moment. *head* returns what precedes the
-    rows of one of its *sections*, None if that cannot be read. *claims*: everything is read, and
-    what is taken for unchanged has to be equal. *probes* is how many places are read again
-    otherwise. Of the sections that are *lost* something cannot be read any more: they are not taken
-    over. *largest_block* returns the bytes of the longest text of a block of a section."""
+    """A snapshot, and what was known of the server at its moment, *time*. *head* returns what
+    precedes the rows of one of its *sections*, None if that cannot be read. *claims*: everything is
+    read, and what is taken for unchanged has to be equal. *probes* is how many places are read
+    again otherwise. Of the sections that are *lost* something cannot be read any more: they are not
+    taken over. *largest_block* returns the bytes of the longest text of a block of a section."""
 
     baseline: Baseline
+    time: datetime
     sections: Mapping[SectionName, Section]
     origin: Origin
     volatile: tuple[VolatileLine, ...]

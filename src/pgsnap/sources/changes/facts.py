@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from pgsnap.sessions.base import Session
 from pgsnap.sources.properties import read_system_identifier
@@ -29,7 +30,13 @@ FROM pg_control_checkpoint() c
 _MAY_CHECKPOINT = """
 SELECT pg_has_role(r.oid, 'USAGE') FROM pg_roles r WHERE r.rolname = 'pg_checkpoint'
 """
-
+_MAY_STAT = "SELECT has_function_privilege('pg_stat_file(text,boolean)', 'EXECUTE')"
+# Written when a database is made, and never again.
+_AGE = """
+SELECT extract(epoch FROM clock_timestamp() - f.modification)
+FROM pg_stat_file(
+    regexp_replace(pg_relation_filepath('pg_class'::regclass), '[^/]*$', 'PG_VERSION'), true) f
+"""
 
 # Of the name of a WAL file, in hex.
 _TIMELINE_DIGITS = 8
@@ -97,6 +104,16 @@ def current_timeline(session: Session, *, in_recovery: bool) -> int:
         return read_checkpoint(session).timeline
     file = session.query("SELECT pg_walfile_name(pg_current_wal_insert_lsn())")[0][0] or ""
     return int(file[:_TIMELINE_DIGITS], 16)
+
+
+def made_at(session: Session) -> datetime | None:
+    """Return when the server made the files of the database, by the clock here, or a moment
+    earlier; None if the role may not know. Raises QueryFailed, ConnectionFailed."""
+    if session.query(_MAY_STAT)[0][0] != "t":
+        return None
+    now = datetime.now(UTC)
+    age = session.query(_AGE)[0][0]
+    return now - timedelta(seconds=float(age)) if age else None
 
 
 def may_checkpoint(session: Session, state: ServerState) -> bool:

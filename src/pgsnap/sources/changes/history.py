@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from pgsnap import interrupts
 from pgsnap.errors import QueryFailed
@@ -21,6 +22,7 @@ from pgsnap.sources.changes.facts import (
     current_timeline,
     insert_position,
     lsn_literal,
+    made_at,
 )
 
 PREFIX = "pgsnap"
@@ -102,16 +104,22 @@ def leave_proof(session: Session) -> tuple[tuple[int, bool], ...]:
     return tuple(proof)
 
 
-def why_foreign(session: Session, state: ServerState, parent: Baseline, settings: bytes) -> str:
-    """Return why *parent* is not an earlier state of what *session* sees, "" if it is. Raises
-    QueryFailed, ConnectionFailed."""
+def why_foreign(
+    session: Session,
+    state: ServerState,
+    parent: Baseline,
+    settings: bytes,
+    parent_time: datetime | None = None,
+) -> str:
+    """Return why *parent*, which was taken by *parent_time*, is not an earlier state of what
+    *session* sees, "" if it is. Raises QueryFailed, ConnectionFailed."""
     if state.in_recovery:
         return "this is a standby"
     if parent.system_identifier != state.system_identifier:
         return "the last snapshot is of another server"
     if parent.version_num != state.version_num:
         return "the server has another version than at the last snapshot"
-    if parent.database_oid != state.database_oid:
+    if parent.database_oid != state.database_oid or _is_newer(session, parent_time):
         return "the database was made again since the last snapshot"
     if parent.settings != settings:
         return "settings that rows are written by differ from those of the last snapshot"
@@ -120,6 +128,13 @@ def why_foreign(session: Session, state: ServerState, parent: Baseline, settings
     if insert_position(session) < parent.boundary:
         return _SET_BACK
     return _why_unproven(session, parent.proof)
+
+
+def _is_newer(session: Session, time: datetime | None) -> bool:
+    """Return whether the database was made after *time*, maybe with the number (OID) of an earlier
+    one: a copy has the file nodes and the WAL positions of what it was copied from."""
+    made = made_at(session) if time is not None else None
+    return made is not None and time is not None and made > time
 
 
 def _why_unproven(session: Session, proof: Sequence[tuple[int, bool]]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import TracebackType
 
 from pgsnap import interrupts
@@ -38,7 +39,7 @@ class Terms:
     """How a moment is taken. *dump_key* is what pg_dump's output depends on besides the database:
     its version and its options. *methods* are the ways of detecting changes that may be used.
     *xid_wait_seconds*: for transactions that are open; *summary_wait_seconds*: for the server's WAL
-    summarizer."""
+    summarizer. *parent_time* is when the parent was taken, None if that is not known."""
 
     lock_wait_seconds: float
     dump_key: str = ""
@@ -47,6 +48,7 @@ class Terms:
     methods: tuple[Method, ...] = tuple(Method)
     xid_wait_seconds: float = 5.0
     summary_wait_seconds: float = 60.0
+    parent_time: datetime | None = None
 
 
 class Moment:
@@ -162,7 +164,9 @@ class _Beginning:
         self._why_not = _NO_PARENT
         self._parent: Baseline | None = None
         if parent is not None:
-            self._why_not = history.why_foreign(asker, self._state, parent, self._settings)
+            self._why_not = history.why_foreign(
+                asker, self._state, parent, self._settings, terms.parent_time
+            )
             self._parent = None if self._why_not else parent
         if self._parent is not None and self._parent.base is None:
             self._why_not = _OPEN_FOR_LONG

@@ -195,6 +195,7 @@ class DumpSince:
             self._lock_wait_seconds,
             dump_key=dump_key(self._tool, self._arguments),
             may_checkpoint=self._may_checkpoint,
+            parent_time=self._former.time if self._former is not None else None,
         )
         baseline = self._former.baseline if self._former is not None else None
         try:

@@ -106,6 +106,7 @@ class Formers:
             sections = [replace(section, block_map=None) for section in sections]
         return Former(
             baseline=known,
+            time=restored.time if restored is not None else snapshot.time,
             sections={section.name: section for section in sections},
             origin=snapshot.origin,
             volatile=snapshot.volatile,

@@ -131,7 +131,7 @@ class _Warming:
             if copy.name not in there or noted is None:
                 continue
             try:
-                prove(self._server, copy.name, ours, noted.baseline)
+                prove(self._server, copy.name, ours, noted.baseline, noted.time)
                 # Subscriptions are not in the database itself: a clone would have none.
                 if not (
                     others_inside(session, copy.oid, ours) or subscriptions_of(session, copy.name)

@@ -120,7 +120,7 @@ def _difference(server: Server, base: Base, known: Baseline | None) -> Differenc
     quiet = server.without_event_triggers()
     if known is None:
         return _estimate(quiet, base, "nothing is recorded to compare the server's changes with")
-    terms = replace(_TERMS, dump_key=_dump_key(server, base))
+    terms = replace(_TERMS, dump_key=_dump_key(server, base), parent_time=base.time)
     before = {(table.schema, table.name) for table in known.tables}
     try:
         with begin(quiet.connect, known, terms) as moment:

@@ -58,7 +58,8 @@ class Cloning:
         # They are not in the database itself: a clone would have none.
         if subscriptions_of(session, source.name):
             raise Unproven("it has subscriptions")
-        before = prove(self.server, source.name, ours, source.baseline, source.dump_key)
+        time, key = source.time, source.dump_key
+        before = prove(self.server, source.name, ours, source.baseline, time, key)
         name = scratch_name(plan.database, self.token)
         oid = clone_closed(
             session,
@@ -68,7 +69,7 @@ class Cloning:
             owner=plan.properties.owner,
         )
         try:
-            prove(self.server, source.name, ours, before, source.dump_key)
+            prove(self.server, source.name, ours, before, time, key)
             with self.server.without_event_triggers().connect(name, ours) as inside:
                 set_sequences(self.repo, self.snapshot, plan, inside)
         except (SourceError, QueryFailed):

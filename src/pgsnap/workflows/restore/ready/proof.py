@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from pgsnap.dump.definitions.ddl import sequence_values
@@ -48,13 +49,18 @@ def take_baseline(server: Server, database: str, application: str) -> Baseline:
 
 
 def prove(
-    server: Server, database: str, application: str, before: Baseline, dump_key: str = RESTORED
+    server: Server,
+    database: str,
+    application: str,
+    before: Baseline,
+    time: datetime,
+    dump_key: str = RESTORED,
 ) -> Baseline:
     """Return the present state of *database* if all of its rows and definitions are as in the state
-    *before*, which was taken with *dump_key*. Sequences are not looked at. Raises Unproven,
-    SourceError, ConnectionFailed."""
+    *before*, which was taken by *time*, with *dump_key*. Sequences are not looked at. Raises
+    Unproven, SourceError, ConnectionFailed."""
     quiet = server.without_event_triggers()
-    terms = replace(_TERMS, dump_key=dump_key)
+    terms = replace(_TERMS, dump_key=dump_key, parent_time=time)
     with begin(lambda: quiet.connect(database, application), before, terms) as moment:
         if reason := _difference(moment, before):
             raise Unproven(reason)
@@ -123,7 +129,7 @@ def proven_copies(
         try:
             if noted is None or noted.snapshot != plan.snapshot_id:
                 raise Unproven("this repository has no note of it")
-            baseline = prove(server, copy.name, application, noted.baseline)
+            baseline = prove(server, copy.name, application, noted.baseline, noted.time)
             with server.without_event_triggers().connect(copy.name, application) as session:
                 set_sequences(repo, snapshot, plan, session)
                 if others_inside(session, copy.oid, application):

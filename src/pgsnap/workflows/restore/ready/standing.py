@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from pgsnap.errors import SnapError
@@ -37,11 +38,12 @@ from pgsnap.workflows.restore.target import RestoreOptions
 @dataclass(frozen=True, slots=True)
 class Standing:
     """A kept or template database that was equal to the snapshot in the state *baseline*, which was
-    taken with *dump_key*."""
+    taken by *time*, with *dump_key*."""
 
     name: str
     oid: int
     baseline: Baseline
+    time: datetime
     dump_key: str
 
 
@@ -105,11 +107,12 @@ class Search:
                 continue
             if committed is not None and committed.database_oid == oid:
                 with suppress(SnapError):
-                    yield Standing(name, oid, committed, self._dump_key(source.encoding))
+                    key = self._dump_key(source.encoding)
+                    yield Standing(name, oid, committed, self.snapshot.time, key)
                 continue
             noted = newest_baseline(repo, self.label, Use.LIVE, self.system_identifier, oid)
             if noted is not None and noted.snapshot == self.snapshot_id:
-                yield Standing(name, oid, noted.baseline, RESTORED)
+                yield Standing(name, oid, noted.baseline, noted.time, RESTORED)
 
     def _dump_key(self, encoding: str) -> str:
         allow_newer = self.options.allow_newer_client
