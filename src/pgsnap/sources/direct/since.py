@@ -191,13 +191,11 @@ class DumpSince:
         """Take the moment and choose what to read; return why pg_dump has to read everything."""
         if self._tool.major != self._server.version_num // 10000:
             return "pg_dump is not of the server's version"
+        former, key = self._former, dump_key(self._tool, self._arguments)
+        baseline, time = (former.baseline, former.time) if former is not None else (None, None)
         terms = Terms(
-            self._lock_wait_seconds,
-            dump_key=dump_key(self._tool, self._arguments),
-            may_checkpoint=self._may_checkpoint,
-            parent_time=self._former.time if self._former is not None else None,
+            self._lock_wait_seconds, key, may_checkpoint=self._may_checkpoint, parent_time=time
         )
-        baseline = self._former.baseline if self._former is not None else None
         try:
             moment = begin(self.connect, baseline, terms)
         except SourceError as error:
