@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pgsnap.format.sections import decode_piece
-from pgsnap.model import ChunkId, Section, SectionKind, SnapshotId
+from pgsnap.model import ChunkId, Section, SectionKind, SectionName, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.chunks.stream import read_section
@@ -35,17 +35,23 @@ if TYPE_CHECKING:
 
 
 def stored_version(
-    repo: Repository, snapshot_id: SnapshotId, without: Collection[ChunkId] = frozenset()
+    repo: Repository,
+    snapshot_id: SnapshotId,
+    without: Collection[ChunkId] = frozenset(),
+    *,
+    beside: Mapping[SectionName, Section] | None = None,
 ) -> Version:
     """Return a snapshot as a side of a diff, without the rows of tables that are listed in the
-    pieces *without*. Raises UnknownRevision, CorruptionError."""
-    snapshot = repo.snapshot(snapshot_id)
-    sections = {
-        section.name: section
-        for piece, listed in repo.section_pieces(snapshot)
-        for section in listed
-        if piece not in without or section.name.kind is not SectionKind.DATA
-    }
+    pieces *without*. What is the same in the sections *beside* is not held twice. Raises
+    UnknownRevision, CorruptionError."""
+    snapshot, known = repo.snapshot(snapshot_id), beside or {}
+    sections = {}
+    for piece, listed in repo.section_pieces(snapshot):
+        for section in listed:
+            if piece not in without or section.name.kind is not SectionKind.DATA:
+                same = known.get(section.name)
+                one = same if same is not None and same == section else section
+                sections[one.name] = one
     return Version(
         snapshot_id,
         snapshot,
@@ -75,7 +81,8 @@ def diff(
     if isinstance(after, bytes):
         # Pieces that list the same on both sides: with 200,000 tables nearly all.
         shared = set(_pieces(repo, before_id)) & set(_pieces(repo, after))
-        before, second = (stored_version(repo, one, shared) for one in (before_id, after))
+        before = stored_version(repo, before_id, shared)
+        second = stored_version(repo, after, shared, beside=before.sections)
         make_comparable(chunks.reader, before, second)
         differing = dict.fromkeys(differing_tables(before, second))
         rules = RowRules(
@@ -146,7 +153,7 @@ def diff_definitions(
     """Compare only the definitions: of two snapshots no rows are read."""
     before = stored_version(repo, before_id)
     if isinstance(after, bytes):
-        second = stored_version(repo, after)
+        second = stored_version(repo, after, beside=before.sections)
     else:
         nobody = lambda table, columns: None  # noqa: E731
         second, _ = read_source(repo.chunk_store, before, after, nobody, progress)
@@ -170,14 +177,14 @@ def diff_rows(
     respelled = partial(diff_schema.respelled_columns, before)
     with ExitStack() as stack:
         if isinstance(after, bytes):
-            second = stored_version(repo, after)
+            second = stored_version(repo, after, beside=before.sections)
             table = table_named(name, before, second)
-            old, new = before.tables.get(table, []), second.tables.get(table, [])
+            old, new = (side.some_tables({table}).get(table, []) for side in (before, second))
             columns = (
                 columns_of(chunks.reader, before, old),
                 columns_of(chunks.reader, second, new),
             )
-            rules = RowRules(partial(diff_schema.shared_keys, before, second), respelled)
+            rules = RowRules(partial(diff_schema.shared_keys, before, second, {table}), respelled)
             rows = stack.enter_context(
                 TableRows(table, (old, new), columns, rules, keep_texts=True)
             )

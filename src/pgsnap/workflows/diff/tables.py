@@ -124,7 +124,13 @@ def names_of(table: TableName) -> tuple[str, ...]:
 
 def table_named(name: str, before: Version, after: Version) -> TableName:
     """Return the table that *name* refers to. Raises UsageError."""
-    tables = list(dict.fromkeys([*before.tables, *after.tables]))
+    tables = list(
+        dict.fromkeys(
+            (section.schema, section.name)
+            for section in chain(before.sections, after.sections)
+            if section.kind is SectionKind.DATA
+        )
+    )
     for exactly in (slice(0, 2), slice(2, 4)):
         found = [table for table in tables if name in names_of(table)[exactly]]
         if len(found) == 1:

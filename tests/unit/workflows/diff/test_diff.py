@@ -12,7 +12,7 @@ import pytest
 from pgsnap.errors import UsageError
 from pgsnap.model import RecipeEntry, SectionKind, SectionName
 from pgsnap.repository.repository import Repository
-from pgsnap.workflows.diff.diff import diff, diff_rows
+from pgsnap.workflows.diff.diff import diff, diff_rows, stored_version
 from pgsnap.workflows.diff.recipe_steps import Step, steps
 from pgsnap.workflows.diff.report import DiffReport, TableDiff
 from support.dumps.scripted import Dump, Part, ScriptedSource, dump, rows, table, text
@@ -157,6 +157,22 @@ def test_the_rows_of_a_table_that_was_dropped_or_made_are_shown(tmp_path: Path) 
             assert change.after.text == b"2\tb"
         with pytest.raises(UsageError, match="neither side"), diff_rows(repo, one, two, "v"):
             pass
+
+
+def test_sections_that_both_snapshots_have_alike_are_held_once(tmp_path: Path) -> None:
+    with Repository.open(make(tmp_path / "r")) as repo:
+        same, other = table("public", "t", rows(10)), table("public", "u", rows(11))
+        one = record(repo, dump(same, table("public", "u", rows(10)))).snapshot_id
+        two = record(repo, dump(same, other)).snapshot_id
+        before = stored_version(repo, one)
+        after = stored_version(repo, two, beside=before.sections)
+        assert after.sections == stored_version(repo, two).sections
+        alike = {
+            name.name: section is before.sections[name]
+            for name, section in after.sections.items()
+            if name.kind is SectionKind.DATA
+        }
+        assert alike == {"t": True, "u": False}
 
 
 def chunk(name: int) -> RecipeEntry:
