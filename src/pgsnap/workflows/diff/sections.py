@@ -51,8 +51,8 @@ def _row_bounds(section: Section, offset: int, size: int) -> tuple[int, int]:
 class SectionPair:
     """Passes to *rows* the rows of two sections that are not in chunks of both.
 
-    A row is never passed in part: if a common chunk begins or ends inside a row (longer than the
-    largest chunk size less the smallest), it is read too. Either section may be None.
+    A row is never passed in part: if a common chunk begins or ends inside a row, it is read too.
+    Either section may be None.
 
     With *only* nothing is read for the other side; the chunks *forced* are passed, common or not.
     It ends early once *until* returns true, which is asked at each chunk. *passing* is the chunk
