@@ -212,6 +212,30 @@ def test_what_is_written_while_the_clone_is_made_is_noticed(
     assert all("__snap_kept_" in name for name in left)
 
 
+def test_a_restore_that_is_interrupted_after_its_clone_leaves_no_scratch_database(
+    repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(shop)
+    before = direct(repo, server)
+    shop.psql(MIGRATE)
+    # Whoever reads what was written first changes its pages.
+    shop.dump()
+    _, safety = back(repo, before, server)
+    old, stopped = shop.dump(), []
+
+    def stop(*_: object) -> None:
+        stopped.append(databases_like(shop, f"{shop.name}\\_\\_snap\\_%"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cloning, "set_sequences", stop)
+    with pytest.raises(KeyboardInterrupt):
+        restore_now(repo, safety, server, OPTIONS)
+    kept = [each.name for each in kept_databases(repo, server, LABEL)]
+    assert len(stopped[0]) == len(kept) + 1
+    assert databases_like(shop, f"{shop.name}\\_\\_snap\\_%") == kept
+    assert shop.dump() == old
+
+
 def test_a_template_is_cloned_and_the_live_database_never(repo: Repository, shop: Database) -> None:
     server = server_of(shop)
     first = direct(repo, server)
