@@ -198,14 +198,16 @@ def test_what_is_written_while_the_clone_is_made_is_noticed(
     new = shop.dump()
     there, safety = back(repo, before, server)
     kept = Database(shop.cluster, there.kept or "")
-    clone = cloning.clone_closed
+    clone, made = cloning.clone_closed, []
 
     def written_before(*words: object, **more: object) -> int:
         kept.psql("INSERT INTO log VALUES (1)")
+        made.append(kept.name)
         return clone(*words, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(cloning, "clone_closed", written_before)
     assert restore_now(repo, safety, server, OPTIONS).cloned_from is None
+    assert made == [kept.name]
     assert shop.dump() == new
     # The clone went.
     left = databases_like(shop, f"{shop.name}\\_\\_snap\\_%")
