@@ -38,6 +38,10 @@ CREATE TABLE "damaged" (
    PRIMARY KEY ("pack", "offset")
 );
 
+CREATE TABLE "folder_states" (
+   "states" TEXT NOT NULL
+);
+
 CREATE TABLE "forgotten" (
    "snapshot" BLOB PRIMARY KEY,
    "time_us" INTEGER NOT NULL
@@ -107,4 +111,4 @@ CREATE INDEX "idx_snapshots_database_server_time_us_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;

@@ -11,10 +11,18 @@ from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import add_tables, find_table, pack_tables
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.objects import contents_of
+from pgsnap.repository.places.base import Place
+from pgsnap.repository.snapshots import forgetting
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
 from pgsnap.stores.local import LocalStore
+
+_FOLDERS = (
+    layout.SNAPSHOTS,
+    *(f"{layout.NOTES}{kind}/" for kind in (forgetting.FORGOTTEN, forgetting.UNFORGOTTEN)),
+)
+"""The folders that opening a repository lists."""
 
 
 def catch_up_packs(store: Store, index: Index, scheme: Scheme) -> None:
@@ -74,11 +82,48 @@ def _keep_frames(index: Index, pack: PackId, info: ObjectInfo) -> None:
             index.mark_damaged(pack, offsets, readable=is_there)
 
 
+def catch_up_if_changed(
+    place: Place,
+    store: Store,
+    index: Index,
+    tags: Tags,
+    naming: Naming,
+    *,
+    finish_tags: bool,
+    is_whole: bool,
+) -> None:
+    """Bring the index's snapshots, and what is forgotten, up to date with the store.
+
+    If *is_whole*, what is stored is listed in any case; else not while a local repository's folders
+    are as they were when the index was last compared with them: tens of thousands of files take
+    longer than all else that `snap log` does.
+    """
+    before = _states(place)
+    if before and not is_whole and index.is_as_kept(before):
+        return
+    is_exact = catch_up_snapshots(store, index, tags, naming, finish_tags=finish_tags)
+    # On a full disk forgotten snapshots may be visible again, until there is space.
+    with contextlib.suppress(StoreFull):
+        is_exact &= forgetting.catch_up(store, index, naming)
+        if before and is_exact and _states(place) == before:
+            index.keep_states(before)
+
+
+def _states(place: Place) -> str:
+    """Return the states of the folders that opening a repository lists; "" if they do not tell of
+    each change from now on."""
+    found = place.folder_states(_FOLDERS)
+    if found is None or any(one is not None and not one.is_settled for one in found):
+        return ""
+    return " ".join(str(one and one.state) for one in found)
+
+
 def catch_up_snapshots(
     store: Store, index: Index, tags: Tags, naming: Naming, *, finish_tags: bool
-) -> None:
-    """Bring the index's snapshots up to date with the store. With *finish_tags*, for an index that
-    all commits share, set the tags that killed ones had requested."""
+) -> bool:
+    """Bring the index's snapshots up to date with the store; return whether it has all that are
+    there. With *finish_tags*, for an index that all commits share, set the tags that killed ones
+    had requested."""
     # Other processes are running meanwhile: this order ensures that none of their snapshots is
     # mistaken for a deleted one, or for a killed commit's because they complete a new index.
     complete = index.is_complete
@@ -119,6 +164,8 @@ def catch_up_snapshots(
         index.drop_snapshots(gone, lost=True)
     if not complete:
         index.set_complete()
+    # Neither a damaged manifest is there, nor what a full disk had no room for.
+    return not added or added <= index.snapshot_ids()
 
 
 def admit(

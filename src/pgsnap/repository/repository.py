@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from pgsnap import interrupts, limits
-from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.errors import CorruptionError
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.format.manifest import decode_manifest, encode_manifest, snapshot_id
 from pgsnap.format.small import encode_note, note_id
@@ -29,8 +29,7 @@ from pgsnap.model import (
     SnapshotHead,
     SnapshotId,
 )
-from pgsnap.repository import layout, lock
-from pgsnap.repository.catching_up import admit, catch_up_packs, catch_up_snapshots
+from pgsnap.repository import catching_up, layout, lock
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.presence import Presence, lost_sections
 from pgsnap.repository.chunks.recipes import section_pieces
@@ -187,16 +186,16 @@ class Repository(KnownSnapshots):
         index = open_index(file, place.trust)
         with interrupts.undone_by(index.close):
             repo = cls(place, config, index, unlocked)
-            store = repo.store
             index.belong_to(config.repository_id)
             if repo.log is not None:
                 repo.log.refresh(whole=is_whole)
             # An index of this user or host alone lacks what others committed: nobody was killed.
             finish = writable and file is not None and file.parent == place.path
-            catch_up_snapshots(store, repo.index, repo.tags, repo.naming, finish_tags=finish)
-            # On a full disk forgotten snapshots may be visible again, until there is space.
-            with contextlib.suppress(StoreFull):
-                forgetting.catch_up(store, repo.index, repo.naming)
+            catching_up.catch_up_if_changed(
+                *(place, repo.store, repo.index, repo.tags, repo.naming),
+                finish_tags=finish,
+                is_whole=is_whole,
+            )
             if repo.log is not None:
                 # What is decided now must not rely on a listing that others have outdated.
                 repo.log.is_direct = is_whole
@@ -238,7 +237,7 @@ class Repository(KnownSnapshots):
         if again or not self._packs_are_known:
             if self.place.path is None:
                 self.rounds_seen = read_rounds(self.store)
-            catch_up_packs(self.store, self.index, self.chunks.scheme)
+            catching_up.catch_up_packs(self.store, self.index, self.chunks.scheme)
             self._packs_are_known = True
 
     def renew_keys(self) -> None:
@@ -253,7 +252,8 @@ class Repository(KnownSnapshots):
         """Bring the index up to date with what other processes wrote since it was opened."""
         self.look_at_log()
         # Packs last: what a snapshot needs is there before it is.
-        catch_up_snapshots(self.store, self.index, self.tags, self.naming, finish_tags=False)
+        seen = self.store, self.index, self.tags, self.naming
+        catching_up.catch_up_snapshots(*seen, finish_tags=False)
         self.catch_up_packs(again=True)
         forgetting.catch_up(self.store, self.index, self.naming)
 
@@ -269,7 +269,7 @@ class Repository(KnownSnapshots):
         self._held.check()
         with self.together():
             self.store.put(layout.snapshot_name(new), data)
-            given = admit(self.index, self.tags, new, data, self.naming, with_tags=True)
+            given = catching_up.admit(self.index, self.tags, new, data, self.naming, with_tags=True)
             # The same snapshot, byte for byte, was committed again, so it is no longer forgotten.
             self.unforget(new)
         return new, given
@@ -284,7 +284,7 @@ class Repository(KnownSnapshots):
         repository; its tags are not set. Everything it refers to must be durable."""
         decode_manifest(data, snapshot, self.naming)
         self.store.put(layout.snapshot_name(snapshot), data)
-        admit(self.index, self.tags, snapshot, data, self.naming, with_tags=False)
+        catching_up.admit(self.index, self.tags, snapshot, data, self.naming, with_tags=False)
 
     def manifest(self, snapshot: SnapshotId) -> bytes:
         """Return a snapshot's manifest. Raises UnknownRevision, CorruptionError."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,18 +12,7 @@ from pgsnap.files.trust import ONLY_OURS
 from pgsnap.repository.places.local import LocalPlace, lists_remembered
 from pgsnap.repository.repository import Repository
 from support.repositories.made import record
-
-
-def until_the_clock_ticked(folder: Path) -> None:
-    """Wait until a change of *folder* gets another time than it has."""
-    before, probe = folder.stat().st_ctime_ns, folder.parent / "probe"
-    deadline = time.monotonic() + 60
-    while True:
-        probe.touch()
-        if probe.stat().st_mtime_ns > before:
-            break
-        assert time.monotonic() < deadline
-    probe.unlink()
+from support.running.file_times import until_the_clock_ticked
 
 
 def test_what_others_add_and_remove_is_seen_and_what_is_the_same_is_not_listed(

@@ -12,7 +12,7 @@ from pgsnap.format.manifest import decode_manifest
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -32,6 +32,7 @@ COLUMNS = {
     "listed": "name TEXT, is_logged INTEGER, data BLOB",
     "publications": "number INTEGER, id BLOB, data BLOB",
     "last_listing": "time_us INTEGER, number INTEGER, id BLOB",
+    "folder_states": "states TEXT",
 }
 """The tables that the last step leaves, with their columns in order."""
 
@@ -155,6 +156,12 @@ def m008_publications(db: Database) -> None:
     )
 
 
+def m009_folder_states(db: Database) -> None:
+    # The states of a local repository's folders of snapshots and notes when the index was last
+    # compared with them and had all that is in them.
+    db.table("folder_states").create({"states": str}, not_null={"states"})
+
+
 STEPS = (
     m001_packs_chunks_snapshots,
     m002_damage_losses_identity,
@@ -164,6 +171,7 @@ STEPS = (
     m006_seals,
     m007_copies,
     m008_publications,
+    m009_folder_states,
 )
 
 

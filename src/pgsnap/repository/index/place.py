@@ -33,6 +33,10 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 """File system types (/proc/self/mountinfo) whose files may also be open on other hosts."""
 
+_WITH_TRUE_TIMES = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "tmpfs", "overlay"}
+)
+
 _PROBE = ".probe"
 MOUNTS = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(rb"\\([0-7]{3})")
@@ -66,6 +70,13 @@ def is_on_network(folder: Path, mounts: Path = MOUNTS) -> bool:
     """Return whether *folder* is on a network file system. If that is unknown (not on Linux), it is
     assumed to be local."""
     return file_system_of(folder, mounts) in NETWORK_FILE_SYSTEMS
+
+
+def has_true_times(folder: Path, mounts: Path = MOUNTS) -> bool:
+    """Return whether the times of *folder* change with each entry that is added to it or removed:
+    unlike those of a union of several folders (mergerfs), or of a network file system, whose
+    clients keep them. False if that is unknown (not on Linux)."""
+    return file_system_of(folder, mounts) in _WITH_TRUE_TIMES
 
 
 def file_system_of(folder: Path, mounts: Path = MOUNTS) -> str:

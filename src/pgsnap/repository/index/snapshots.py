@@ -33,6 +33,24 @@ class SnapshotIndex(IndexConnection):
     def snapshot_ids(self) -> set[SnapshotId]:
         return {row[0] for row in self.query("SELECT id FROM snapshots")}
 
+    def is_as_kept(self, states: str) -> bool:
+        """Return whether *states* is what `keep_states` was last called with, and as much is in the
+        index as then."""
+        return self.query("SELECT states FROM folder_states") == [(self._with_counts(states),)]
+
+    def keep_states(self, states: str) -> None:
+        """Keep the *states* of the folders that the index was compared with."""
+        kept = self._with_counts(states)
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM folder_states")
+            connection.execute("INSERT INTO folder_states VALUES (?)", (kept,))
+
+    def _with_counts(self, states: str) -> str:
+        (counts,) = self.query(
+            "SELECT (SELECT count(*) FROM snapshots), (SELECT count(*) FROM notes)"
+        )
+        return f"{states} {counts}"
+
     def add_snapshot(self, snapshot: SnapshotId, found: Snapshot, manifest: bytes) -> None:
         row = snapshot_columns(found)
         with self.transaction() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from pgsnap.repository.footprint import Footprint
 from pgsnap.repository.lock import Held
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counts
+from pgsnap.stores.remembered import FolderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,10 @@ class Place(Protocol):
 
     def move(self, name: str, target: str) -> None:
         """Rename an object; the new name must be free. Raises ObjectExists, ObjectNotFound."""
+
+    def folder_states(self, names: Sequence[str]) -> list[FolderState | None] | None:
+        """Return the state of each of the folders *names*, None for one that does not exist; None
+        where such states do not tell of every change."""
 
     def footprint(self) -> Footprint:
         """Return how much space the repository's objects take."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -20,12 +21,17 @@ from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.repository import layout, lock
 from pgsnap.repository.footprint import Footprint, footprint
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.index.place import index_path, is_on_network, is_writable
+from pgsnap.repository.index.place import (
+    has_true_times,
+    index_path,
+    is_on_network,
+    is_writable,
+)
 from pgsnap.repository.places.base import Room, only_slots, slots_in_the_way
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counts
 from pgsnap.stores.local import CAS_LEASES, CAS_LOCK, TEMPORARY, LocalStore
-from pgsnap.stores.remembered import Remembered
+from pgsnap.stores.remembered import FolderState, Remembered, state_of
 
 
 class LocalPlace:
@@ -129,6 +135,11 @@ class LocalPlace:
     def move(self, name: str, target: str) -> None:
         self._local.move(name, target)
 
+    def folder_states(self, names: Sequence[str]) -> list[FolderState | None] | None:
+        if not has_true_times(self._path):
+            return None
+        return [state_of(self._local.folder, name.rstrip("/")) for name in names]
+
     def footprint(self) -> Footprint:
         return footprint(self._path)
 
@@ -147,4 +158,4 @@ def lists_remembered(path: Path) -> Remembered | None:
     """Return what remembers the folders of snapshots and packs between one opening and the next;
     None where that cannot be relied on."""
     names = (name.rstrip("/") for name in (layout.SNAPSHOTS, layout.PACKS))
-    return None if is_on_network(path) else Remembered(*names)
+    return Remembered(*names) if has_true_times(path) else None

@@ -8,6 +8,7 @@ whoever writes takes a turn (`repository/places/turn.py`).
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -34,6 +35,7 @@ from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counted, Counts
 from pgsnap.stores.local import LocalStore
 from pgsnap.stores.one_writer import OneWriter
+from pgsnap.stores.remembered import FolderState
 
 # Parts of packs that a restore reads at a time. At 30 ms a request and 1.5 MiB a part that is 400
 # MB/s; whole packs are bounded by their bytes.
@@ -154,6 +156,9 @@ class RemotePlace:
         data = self.store.get(name)
         self.store.create(target, data)
         self.store.delete(name)
+
+    def folder_states(self, names: Sequence[str]) -> list[FolderState | None] | None:
+        return None
 
     def footprint(self) -> Footprint:
         def total(*prefixes: str) -> int:

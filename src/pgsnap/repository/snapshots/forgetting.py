@@ -38,8 +38,9 @@ _IS_NOW = "INSERT INTO forgotten " + _FORGOTTEN.format("snapshot = ?")
 _ALL_NOW = _FORGOTTEN.format("snapshot <> x''")
 
 
-def catch_up(store: Store, index: Index, naming: Naming) -> None:
-    """Bring the index up to date with the notes in the store. Raises StoreError."""
+def catch_up(store: Store, index: Index, naming: Naming) -> bool:
+    """Bring the index up to date with the notes in the store; return whether it has read all that
+    are there, which it has not while one is damaged. Raises StoreError."""
     # Read before the folders are listed: a note that another process adds meanwhile may then be
     # taken for a new one, but never for a deleted one.
     known = _known(index)
@@ -60,6 +61,7 @@ def catch_up(store: Store, index: Index, naming: Naming) -> None:
             for note in stored ^ known.keys()
         )
         _take(index, new, gone)
+    return stored <= known.keys() | {row[1] for row in new}
 
 
 def mend_forgotten(store: Store, index: Index, naming: Naming) -> bool:
