@@ -1,10 +1,10 @@
 """What commits that read only what changed cost, beside pg_dump; a restore with two jobs beside
-psql and pg_restore -j2.
+psql and pg_restore -j2, and one of only what differs.
 
 For each major version a private server of its own, fsync on, autovacuum on, WAL summaries where it
-has them. In each round a new repository gets its first snapshot, then one after each change; ratios
-are between runs of the same round. The thirtieth commit after a random change is measured in the
-last repository.
+has them. In each round a new repository gets the first snapshot of a new copy of the loaded
+database, then one after each change; ratios are between runs of the same round. The thirtieth
+commit after a random change is measured in the last repository.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ from rows import TABLES
 from setting import Setting, arguments, remove, setting, stored_bytes
 
 DATABASE = "bench_app"
+LOADED = "bench_loaded"
 MAJORS = (15, 17, 18)
 JOBS = 2
-# The first with WAL summaries.
-SUMMARIES = 17
+# The first with WAL summaries, and that with ways to copy a database.
+SUMMARIES, STRATEGIES = 17, 15
 FIRST, UNCHANGED, VACUUMED = "first commit", "nothing changed", "after VACUUM"
 LOCAL, RANDOM, RANDOM_1 = "0.1 % local", "0.1 % random", "1 % random"
 PSQL, PG_RESTORE, RESTORE = "psql -f", "pg_restore -Fd -j2", "snap restore"
+CHANGED_RANDOM = f"--changed-only after {RANDOM}"
+CHANGED_DELETED = "--changed-only after half of events was deleted"
 LAST_MEASURED = 3
 SNAP_BYTES_MAX = 256 * MIB
 JOB_BYTES_MAX = 96 * MIB
@@ -64,6 +67,14 @@ class Subject:
     def repository(self) -> Path:
         return self.bench.scratch / f"snap-{self.major}" / "repository"
 
+    def copy(self) -> None:
+        """Make the database again as it was loaded: what a round changed, and the free space that
+        it left, is not there in the next."""
+        self.bench.server.drop(DATABASE)
+        how = " STRATEGY file_copy" if self.major >= STRATEGIES else ""
+        with self.bench.server.connect() as connection:
+            connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {LOADED}{how}".encode())
+
     def init(self) -> None:
         init_repository(self.bench, self.repository)
         toml = self.repository.parent / "snap.toml"
@@ -80,6 +91,19 @@ class Subject:
     def mark(self) -> None:
         self.stored_before = stored_bytes(self.repository)
         self.wal_before = self.wal_position()
+
+    def changed_only(self) -> Command:
+        dsn = ("--dsn", self.bench.server.dsn(DATABASE))
+        argv = self.bench.snap(
+            self.repository, "restore", "latest", *dsn, "--changed-only", "--yes"
+        )
+        return self.bench.command(argv, folder=self.repository.parent)
+
+    def delete(self) -> None:
+        """Delete half of a large table that no other one refers to."""
+        with self.bench.server.connect(DATABASE) as connection:
+            connection.execute(b"DELETE FROM events WHERE id % 2 = 0")
+        self.mark()
 
     def wal_position(self) -> int:
         with self.bench.server.connect() as connection:
@@ -161,10 +185,10 @@ def _measure_commits(subject: Subject) -> dict[str, Series]:
     # VACUUM changes the pages that were changed before: those of a local change are few, and what a
     # round leaves is cleared up at its end.
     order = (FIRST, UNCHANGED, LOCAL, RANDOM, RANDOM_1, VACUUMED)
-    run(bench.command(bench.server.pg_dump(DATABASE)))
+    run(bench.command(bench.server.pg_dump(LOADED)))
     return interleave(
         [
-            Case(FLOOR, lambda: bench.command(bench.server.pg_dump(DATABASE))),
+            Case(FLOOR, lambda: bench.command(bench.server.pg_dump(DATABASE)), subject.copy),
             *(Case(name, subject.commit, prepare[name], subject.grown) for name in order),
         ],
         bench.rounds,
@@ -235,6 +259,13 @@ def _measure_restores(subject: Subject) -> dict[str, Series]:
                 unmade,
                 subject.wal,
             ),
+            Case(
+                CHANGED_RANDOM,
+                subject.changed_only,
+                partial(subject.change, 0.001, is_local=False),
+                subject.wal,
+            ),
+            Case(CHANGED_DELETED, subject.changed_only, subject.delete, subject.wal),
         ],
         bench.rounds,
         server_pid=server.postmaster_pid,
@@ -354,6 +385,9 @@ def _goals(
     yield goal_at_most(f"{major}: restore, x psql: at most 0.68", beside_psql, 0.68)
     beside_peer = restored[RESTORE].ratio_to(restored[PG_RESTORE])
     yield goal_at_most(f"{major}: restore, x {PG_RESTORE}: at most 1", beside_peer, 1.0)
+    for name, bound in ((CHANGED_RANDOM, 0.25), (CHANGED_DELETED, 0.45)):
+        value = restored[name].ratio_to(restored[PSQL])
+        yield goal_at_most(f"{major}: {name}, x psql: at most {bound}", value, bound)
     if major >= 18:
         wals = [restored[name].fact("wal_bytes") or 1 for name in (RESTORE, PSQL)]
         words = f"{major}: WAL of the restore, x psql's: at most 0.6"
@@ -381,8 +415,11 @@ def main() -> None:
             continue
         settings = {"summarize_wal": "on"} if major >= SUMMARIES else {}
         with setting(options, settings, major=major, fsync=True) as bench:
-            bench.check_space(options.megabytes * 1e6 * 9)
-            bench.load(DATABASE, options.megabytes)
+            bench.check_space(options.megabytes * 1e6 * 11)
+            bench.load(LOADED, options.megabytes)
+            # The first one after a load marks nearly every page.
+            with bench.server.connect(LOADED) as connection:
+                connection.execute(b"VACUUM")
             section = measure(
                 bench, major, commits=options.commits, restores=not options.without_restore
             )
