@@ -241,3 +241,27 @@ def test_after_a_wrong_clock_latest_is_what_was_committed_last(
     assert shop.ok("diff", "--json").json["before"]["id"] == three
     shop.ok("forget", wrong.hex()[:12])
     assert "dated" not in shop("check").out
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(["--partial"], ["--no-acl"], ["--create-roles"], ["--read-only"], ["--discard-old"]),
+        *(["--trust-sql"], ["--no-analyze"], ["--jobs", "2"], ["--any-order"], ["--load"]),
+    ],
+)
+@pytest.mark.parametrize("instead", [["--table", "public.t"], ["--changed-only"]])
+def test_what_is_about_a_load_of_a_whole_database_is_refused_without_one(
+    snap: CommandLine, given: list[str], instead: list[str]
+) -> None:
+    result = snap("restore", "two", *instead, *given)
+    assert result.code == 2
+    assert given[0] in result.err
+    assert "Leave " in result.err
+
+
+@pytest.mark.parametrize("given", ["--any-order", "--load", "--read-only", "--discard-old"])
+def test_what_warm_copies_are_not_made_with_is_refused(snap: CommandLine, given: str) -> None:
+    result = snap("restore", "two", "--warm", given)
+    assert result.code == 2
+    assert f"{given} is about a restore, and --warm replaces nothing" in result.err

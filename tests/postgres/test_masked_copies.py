@@ -297,7 +297,7 @@ def test_definitions_that_hold_values_of_masked_columns_are_named_or_refused(
     key.write_text("x" * 32)
     (snap.work / "masks.toml").write_text(DEFINED_MASKS)
     refused = snap("mask", "check", "latest")
-    message = "name of public.l is masked, and its values are in the bounds of partitions:"
+    message = "masked values of name of public.l are in the bounds of partitions:"
     assert (refused.code, f"{message} public.l_ann" in refused.err) == (4, True), refused.err
     (snap.work / "masks.toml").write_text(
         DEFINED_MASKS.replace('n = "keep", name = "hash"', 'n = "keep", name = "keep"')

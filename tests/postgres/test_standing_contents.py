@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def test_a_look_at_an_older_state_and_back_loads_the_older_one_only(
     shop.psql("SELECT nextval('orders_id_seq')")
     plan = plan_restore(repo, safety, server, OPTIONS)
     assert [each.name for each in plan.ready.standing] == [there.kept]
+    assert plan_restore(repo, safety, server, replace(OPTIONS, load=True)).ready.standing == ()
     again, _ = back(repo, safety, server)
     assert (again.cloned_from, again.plain_bytes) == (there.kept, 0)
     assert shop.dump() == new

@@ -201,6 +201,18 @@ def test_a_new_database_is_made_of_a_copy_too(repo: Repository, shop: Database) 
     assert other.dump() == shop.dump()
 
 
+def test_who_wants_a_load_gets_one(repo: Repository, shop: Database) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    (copy,) = warm(repo, snapshot, server).made
+    other = Database(shop.cluster, f"{shop.name}_other")
+    report = restore_now(repo, snapshot, server, RestoreOptions(to=other.name, load=True))
+    assert (report.warm_copy, report.rows) == (None, 5000)
+    assert report.plain_bytes > 0
+    assert other.dump() == shop.dump()
+    assert names(shop) == [copy]
+
+
 def test_copies_are_dropped_when_there_is_too_little_room(
     repo: Repository, shop: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,7 +190,7 @@ class StoreOutput:
         if _CONFIG in there:
             raise UsageError(
                 f"{self._shown} is a repository",
-                hint="Name another prefix: s3://BUCKET/PREFIX",
+                hint="Name another place for the tables.",
             )
         if there and not self._force:
             raise UsageError(

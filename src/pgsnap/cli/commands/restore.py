@@ -147,6 +147,12 @@ AnyOrder = Annotated[
         help="Load a huge table over several connections: its rows come in another order.",
     ),
 ]
+Load = Annotated[
+    bool,
+    typer.Option(
+        "--load", help="Load it from the repository, even if a copy stands on the server."
+    ),
+]
 ChangedOnly = Annotated[
     bool,
     typer.Option("--changed-only", help="Put back only what differs, in the live database itself."),
@@ -164,7 +170,7 @@ Warm = Annotated[
 # Options of the command that are options of a restore under the same name.
 _AS_THEY_ARE = (
     *("to", "create_roles", "discard_old", "trust_sql", "as_superuser", "read_only"),
-    *("no_owner", "no_acl", "partial", "from_server", "jobs", "any_order"),
+    *("no_owner", "no_acl", "partial", "from_server", "jobs", "any_order", "load"),
 )
 # Options that are choices under the same name.
 _CHOICES = (
@@ -202,6 +208,7 @@ def run(
     no_analyze: NoAnalyze = False,
     jobs: Jobs = None,
     any_order: AnyOrder = False,
+    load: Load = False,
     changed_only: ChangedOnly = False,
     prove: Prove = False,
     warm: Warm = False,

@@ -90,6 +90,7 @@ class RestoreChoices:
             "--no-analyze": not self.options.analyze,
             "--jobs": self.options.jobs is not None,
             "--any-order": self.options.any_order,
+            "--load": self.options.load,
             "--mask": self.options.masks is not None,
         }
         given = [name for name, value in whole.items() if value]

@@ -45,8 +45,8 @@ _WRONG_TYPES = (
     " OR typeof(id) <> 'blob'",
     "packs WHERE (salt IS NULL) <> (epoch IS NULL) OR salt IS NOT NULL AND"
     " (typeof(salt) <> 'blob' OR length(salt) <> 32 OR typeof(epoch) <> 'integer')",
-    "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'"
-    " OR alias IS NOT NULL AND (typeof(alias) <> 'blob' OR length(alias) <> 32)",
+    "snapshots WHERE typeof(time_us) <> 'integer' OR typeof(server) <> 'text'",
+    "snapshots WHERE alias IS NOT NULL AND (typeof(alias) <> 'blob' OR length(alias) <> 32)",
     *(
         f"{table} WHERE typeof(time_us) <> 'integer'"
         for table in ("forgotten", "pack_reads", "notes")

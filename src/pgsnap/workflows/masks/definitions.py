@@ -82,8 +82,8 @@ def _bounds(masking: Masking, definitions: Definitions, masked: Masked) -> Findi
         names = ", ".join(sorted(masking.catalog.partition_keys[table] & masked[table]))
         problems.append(
             Problem(
-                f"{names} of {shown(table)} is masked, and its values are in the bounds of"
-                f" partitions: {some(list(map(shown, partitions)))}",
+                f"masked values of {names} of {shown(table)} are in the bounds of partitions:"
+                f" {some(list(map(shown, partitions)))}",
                 detail="Definitions are not masked: the bounds of a partition by list are values of"
                 " the column.",
                 hint=f'If they may be seen, write "keep" for {names}.',

@@ -332,27 +332,35 @@ def _unmatched(
     if len(before) == len(after) == 1:
         is_same = not _column_changes(before[0], after[0], renamed)
         return ((), ()) if is_same else (tuple(before), tuple(after))
-    there = Counter(_values(row, {}) for row in before)
+    as_text = len({row.encoding for row in (*before, *after)}) > 1
+    there = Counter(_values(row, {}, as_text=as_text) for row in before)
     left = []
     for row in after:
-        values = _values(row, renamed)
+        values = _values(row, renamed, as_text=as_text)
         if there[values]:
             there[values] -= 1
         else:
             left.append(row)
     gone = []
     for row in before:
-        values = _values(row, {})
+        values = _values(row, {}, as_text=as_text)
         if there[values]:
             there[values] -= 1
             gone.append(row)
     return tuple(gone), tuple(left)
 
 
-def _values(row: RowVersion, renamed: dict[str, str]) -> frozenset[tuple[str, Field]]:
-    """Return what is equal of equal rows, with the columns as they were called before."""
+def _values(
+    row: RowVersion, renamed: dict[str, str], *, as_text: bool
+) -> frozenset[tuple[str, Field | str]]:
+    """Return what is equal of equal rows, with the columns as they were called before; *as_text*:
+    whatever their encodings are."""
     names = (renamed.get(column, column) for column in row.columns)
-    return frozenset(zip(names, row.fields, strict=False))
+    fields = (
+        decode(field, row.encoding) if as_text and isinstance(field, bytes) else field
+        for field in row.fields
+    )
+    return frozenset(zip(names, fields, strict=False))
 
 
 def _column_changes(

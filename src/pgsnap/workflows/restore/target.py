@@ -32,7 +32,8 @@ class RestoreOptions:
     the new database is a warm copy, to become this one. *baseline*: what the next commit needs to
     read only changes is recorded. *keep_replaced*: how many replaced databases stay. *masks*: what
     becomes of rows, in a new database. *any_order*: the rows of a table that is larger than the
-    share of one job need not keep their order.
+    share of one job need not keep their order. *load*: all is read from the repository, even if a
+    copy that stands on the server would do.
     """
 
     to: str | None = None
@@ -56,12 +57,14 @@ class RestoreOptions:
     keep_replaced: int = 1
     masks: Masks | None = None
     any_order: bool = False
+    load: bool = False
 
     @property
     def allows_warm(self) -> bool:
-        """Whether a copy that was loaded without other options is what they describe."""
+        """Whether a copy that was loaded without other options may be used."""
         return not (
-            self.tables
+            self.load
+            or self.tables
             or self.scratch
             or self.no_owner
             or self.no_acl

@@ -123,3 +123,18 @@ def test_of_two_equal_rows_the_one_that_stayed_is_found_before(repo: Repository)
         ("changed", 1, 2),
         ("first", 0, 1),
     ]
+
+
+def test_several_rows_with_one_key_are_the_same_in_another_encoding(repo: Repository) -> None:
+    """As of a database that was dumped and loaded again, in UTF8."""
+    columns, made = ["id", "value"], []
+    for encoding, last in (("LATIN1", "Bär"), ("UTF8", "Bär"), ("UTF8", "Bären")):
+        rows = [f"1\t{value}".encode(encoding) for value in ("Käse", "Käse", last)]
+        one = defined(table(columns, rows), columns)
+        one = replace(one, origin=replace(one.origin, client_encoding=encoding))
+        made.append(record(repo, one).snapshot_id)
+    _, found = row_history(repo, made[::-1], ("public", "t"), "1", key_named="id")
+    changed, first = found
+    assert (changed.kind, changed.snapshot_id, first.kind) == ("changed", made[2], "first")
+    assert [row.fields[1] for row in changed.before] == ["Bär".encode()]
+    assert [row.fields[1] for row in changed.after] == ["Bären".encode()]

@@ -50,6 +50,7 @@ def keep_copies(invocation: Invocation, choices: RestoreChoices, services: Seque
         "--no-owner": options.no_owner,
         "--no-acl": options.no_acl,
         "--any-order": options.any_order,
+        "--load": options.load,
         "--mask": options.masks is not None,
     }
     given = [name for name, value in others.items() if value]
