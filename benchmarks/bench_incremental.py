@@ -10,28 +10,39 @@ commit after a random change is measured in the last repository.
 from __future__ import annotations
 
 import os
-import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from bench_commit import FLOOR, init_repository
 from bench_read import RESTORED
+from incremental_tables import (
+    CHANGED_DELETED,
+    CHANGED_RANDOM,
+    FIRST,
+    JOBS,
+    LAST_MEASURED,
+    LOCAL,
+    PG_RESTORE,
+    PSQL,
+    RANDOM,
+    RANDOM_1,
+    RESTORE,
+    SUMMARIES,
+    UNCHANGED,
+    VACUUMED,
+    commit_table,
+    goals,
+    last_of,
+    restore_table,
+)
 from measure import Case, Command, Measurement, Series, interleave, run
 from report import (
-    MIB,
-    Goal,
     Section,
-    Table,
     document,
-    goal_at_most,
     markdown,
-    megabytes,
-    mib,
-    ratio,
-    seconds,
     write_json,
 )
 from rows import TABLES
@@ -40,17 +51,8 @@ from setting import Setting, arguments, remove, setting, stored_bytes
 DATABASE = "bench_app"
 LOADED = "bench_loaded"
 MAJORS = (15, 17, 18)
-JOBS = 2
-# The first with WAL summaries, and that with ways to copy a database.
-SUMMARIES, STRATEGIES = 17, 15
-FIRST, UNCHANGED, VACUUMED = "first commit", "nothing changed", "after VACUUM"
-LOCAL, RANDOM, RANDOM_1 = "0.1 % local", "0.1 % random", "1 % random"
-PSQL, PG_RESTORE, RESTORE = "psql -f", "pg_restore -Fd -j2", "snap restore"
-CHANGED_RANDOM = f"--changed-only after {RANDOM}"
-CHANGED_DELETED = "--changed-only after half of events was deleted"
-LAST_MEASURED = 3
-SNAP_BYTES_MAX = 256 * MIB
-JOB_BYTES_MAX = 96 * MIB
+# The first with ways to copy a database.
+STRATEGIES = 15
 WAL_POSITION = "SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"
 
 
@@ -164,14 +166,14 @@ def measure(bench: Setting, major: int, *, commits: int, restores: bool) -> Sect
     last = _measure_last(subject, commits) if commits else {}
     restored = _measure_restores(subject) if restores else {}
     remove(subject.repository.parent)
-    tables = [_commit_table(major, {**series, **last})]
+    tables = [commit_table(major, {**series, **last})]
     if restored:
-        tables.append(_restore_table(major, restored))
+        tables.append(restore_table(major, restored))
     every = (*series.values(), *last.values(), *restored.values())
     return Section(
         f"incremental {major}",
         tuple(tables),
-        tuple(_goals(major, series, last, restored, commits)),
+        tuple(goals(major, series, last, restored, commits)),
         every,
     )
 
@@ -209,7 +211,7 @@ def _measure_last(subject: Subject, commits: int) -> dict[str, Series]:
         run(subject.commit())
     floor = f"{FLOOR}, beside the last"
     random = Case(
-        _last(commits),
+        last_of(commits),
         subject.commit,
         partial(subject.change, 0.001, is_local=False),
         subject.grown,
@@ -220,10 +222,6 @@ def _measure_last(subject: Subject, commits: int) -> dict[str, Series]:
         server_pid=bench.server.postmaster_pid,
         say=bench.say,
     )
-
-
-def _last(commits: int) -> str:
-    return f"{RANDOM}, commits {commits - min(LAST_MEASURED, commits) + 1} to {commits}"
 
 
 def _measure_restores(subject: Subject) -> dict[str, Series]:
@@ -278,123 +276,6 @@ def _measure_restores(subject: Subject) -> dict[str, Series]:
     plain.unlink()
     remove(folder)
     return series
-
-
-def _processor_ratio(one: Series, floor: Series) -> str:
-    """Return the ratio of the medians of all processor time, the server's included."""
-    mine, theirs = (
-        statistics.median(each.cpu_seconds + (each.server_cpu_seconds or 0) for each in series.runs)
-        for series in (one, floor)
-    )
-    return f"{mine / theirs:.2f}"
-
-
-def _floor_of(name: str, series: dict[str, Series]) -> Series:
-    beside = f"{FLOOR}, beside the last"
-    return series[beside if name.startswith(f"{RANDOM},") else FLOOR]
-
-
-def _commit_table(major: int, series: dict[str, Series]) -> Table:
-    rows = []
-    for name, one in series.items():
-        floor = one if name.startswith(FLOOR) else _floor_of(name, series)
-        rows.append(
-            (
-                f"`{name}`" if one is floor else name,
-                seconds(one.wall_seconds),
-                ratio(one, floor),
-                _processor_ratio(one, floor),
-                seconds(one.cpu_seconds),
-                seconds(one.median(lambda each: each.server_cpu_seconds)),
-                mib(_total_peak(one)),
-                megabytes(one.fact("stored_bytes")),
-                megabytes(one.fact("wal_bytes")),
-            )
-        )
-    header = (
-        f"PostgreSQL {major}, commit",
-        "seconds",
-        "x floor (range)",
-        "of processor time",
-        "client CPU s",
-        "server CPU s",
-        "peak of all MiB",
-        "stored",
-        "WAL",
-    )
-    return Table(f"Commits on PostgreSQL {major}", header, tuple(rows))
-
-
-def _restore_table(major: int, series: dict[str, Series]) -> Table:
-    floor = series[PSQL]
-    rows = [
-        (
-            f"`{name}`",
-            seconds(one.wall_seconds),
-            ratio(one, floor),
-            _processor_ratio(one, floor),
-            mib(_total_peak(one)),
-            megabytes(one.fact("wal_bytes")),
-        )
-        for name, one in series.items()
-    ]
-    header = (
-        f"PostgreSQL {major}, restore",
-        "seconds",
-        "x psql (range)",
-        "of processor time",
-        "peak of all MiB",
-        "WAL",
-    )
-    return Table(f"Restores on PostgreSQL {major}, two jobs", header, tuple(rows))
-
-
-def _total_peak(series: Series) -> int | None:
-    return max((one.total_peak_bytes for one in series.runs if one.total_peak_bytes), default=None)
-
-
-def _goals(
-    major: int,
-    series: dict[str, Series],
-    last: dict[str, Series],
-    restored: dict[str, Series],
-    commits: int,
-) -> Iterator[Goal]:
-    """Yield the goals, each beside what was measured."""
-    summarized = major >= SUMMARIES
-    bounds = {
-        FIRST: 0.85,
-        UNCHANGED: 0.03,
-        LOCAL: 0.10 if summarized else 0.15,
-        RANDOM: 0.40 if summarized else 0.60,
-        RANDOM_1: 0.9,
-    }
-    if last:
-        bounds[_last(commits)] = 0.55
-    every = {**series, **last}
-    for name, bound in bounds.items():
-        if name != _last(commits) or summarized:
-            value = every[name].ratio_to(_floor_of(name, every))
-            yield goal_at_most(f"{major}: {name}, x pg_dump: at most {bound}", value, bound)
-    own = series[UNCHANGED].cpu_seconds
-    yield goal_at_most(f"{major}: {UNCHANGED}: own processor time, s: at most 0.6", own, 0.6)
-    peak = max((_total_peak(series[name]) or 0) for name in bounds if name in series)
-    bytes_max = SNAP_BYTES_MAX + (JOBS - 1) * JOB_BYTES_MAX
-    words = f"{major}: memory of all processes of a commit, MiB: at most {bytes_max // MIB}"
-    yield goal_at_most(words, peak / MIB, bytes_max / MIB)
-    if not restored:
-        return
-    beside_psql = restored[RESTORE].ratio_to(restored[PSQL])
-    yield goal_at_most(f"{major}: restore, x psql: at most 0.68", beside_psql, 0.68)
-    beside_peer = restored[RESTORE].ratio_to(restored[PG_RESTORE])
-    yield goal_at_most(f"{major}: restore, x {PG_RESTORE}: at most 1", beside_peer, 1.0)
-    for name, bound in ((CHANGED_RANDOM, 0.25), (CHANGED_DELETED, 0.45)):
-        value = restored[name].ratio_to(restored[PSQL])
-        yield goal_at_most(f"{major}: {name}, x psql: at most {bound}", value, bound)
-    if major >= 18:
-        wals = [restored[name].fact("wal_bytes") or 1 for name in (RESTORE, PSQL)]
-        words = f"{major}: WAL of the restore, x psql's: at most 0.6"
-        yield goal_at_most(words, wals[0] / wals[1], 0.6)
 
 
 def main() -> None:
