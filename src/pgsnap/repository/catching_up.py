@@ -110,12 +110,14 @@ def catch_up_if_changed(
 
 
 def _states(place: Place) -> str:
-    """Return the states of the folders that opening a repository lists; "" if they do not tell of
-    each change from now on."""
+    """Return the states of the folders that opening a repository lists, and what was acceptable
+    there; "" if they do not tell of each change from now on."""
     found = place.folder_states(_FOLDERS)
     if found is None or any(one is not None and not one.is_settled for one in found):
         return ""
-    return " ".join(str(one and one.state) for one in found)
+    # What was somebody's whom snap.toml trusted then may be a stranger's by now.
+    trusted = ascii([sorted(place.trust.owners), sorted(map(str, place.trust.links))])
+    return " ".join([*(str(one and one.state) for one in found), trusted])
 
 
 def catch_up_snapshots(

@@ -35,11 +35,14 @@ def state_of(folder: Folder, name: str) -> FolderState | None:
     now = time.time_ns()
     try:
         found = (folder.root / name).lstat()
+        device = folder.root.stat().st_dev
     except OSError:
         return None
     is_old = max(found.st_mtime_ns, found.st_ctime_ns) < now - _TICK_NANOSECONDS
+    # Of the repository's own file system it is known that its times are true.
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_dev == device
     # Of files of strangers everybody who opens the repository is to learn.
-    is_settled = is_old and stat.S_ISDIR(found.st_mode) and not folder.has_foreign
+    is_settled = is_old and is_own and not folder.has_foreign
     state = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
     return FolderState(state, is_settled)
 

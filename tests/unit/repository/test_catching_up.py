@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +13,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from pgsnap.errors import UntrustedPath
 from pgsnap.files.folder import Entry, Folder
+from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.repository.index.place import has_true_times
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.local import LocalStore
@@ -56,17 +61,19 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def snapshots_of(path: Path) -> tuple[set[bytes], set[bytes]]:
+def snapshots_of(path: Path, trust: Trust = ONLY_OURS) -> tuple[set[bytes], set[bytes]]:
     """Return the snapshots in a repository, and those that are forgotten."""
-    with Repository.open(path) as repo:
+    with Repository.open(path, trust=trust) as repo:
         return set(repo.newest(None, None)), set(repo.forgotten())
 
 
-def read(path: Path, listed: list[str]) -> Iterator[tuple[set[bytes], set[bytes], int]]:
+def read(
+    path: Path, listed: list[str], trust: Trust = ONLY_OURS
+) -> Iterator[tuple[set[bytes], set[bytes], int]]:
     """Yield what `snapshots_of` returns, and how many folders were listed for that, each time."""
     while True:
         listed.clear()
-        visible, forgotten = snapshots_of(path)
+        visible, forgotten = snapshots_of(path, trust)
         yield visible, forgotten, len(listed)
 
 
@@ -166,3 +173,53 @@ def test_where_times_do_not_show_each_change_all_is_listed_each_time(
         table.write_text(f"32 1 0:46 / / rw,relatime - {kind} name rw\n")
         assert has_true_times(path, table) is expected
     assert not has_true_times(path, tmp_path / "no such file")
+
+
+@pytest.mark.usefixtures("later")
+def test_what_is_not_trusted_any_more_is_met_though_nothing_was_changed(
+    path: Path, listed: list[str], tmp_path: Path
+) -> None:
+    with Repository.open(path) as repo:
+        first = record(repo, message="first").snapshot_id
+    manifest, elsewhere = path / "snapshots" / first.hex(), tmp_path / "elsewhere"
+    shutil.copy(manifest, elsewhere)
+    manifest.unlink()
+    manifest.symlink_to(elsewhere)
+    found = read(path, listed, Trust(links=frozenset({manifest})))
+    assert [next(found)[2] for _ in range(3)][1:] == [0, 0]
+    with pytest.raises(UntrustedPath):
+        snapshots_of(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files to another user")
+@pytest.mark.usefixtures("later")
+def test_a_stranger_who_was_trusted_is_told_of_though_nothing_was_changed(
+    path: Path, listed: list[str]
+) -> None:
+    with Repository.open(path) as repo:
+        first = record(repo, message="first").snapshot_id
+    os.chown(path / "snapshots" / first.hex(), 65534, -1)
+    found = read(path, listed, Trust(owners=frozenset({65534})))
+    assert [next(found)[2] for _ in range(2)] == [3, 0]
+    told: list[str] = []
+    assert snapshots_of(path, Trust(warn=told.append)) == ({first}, set())
+    assert [first.hex() in each for each in told] == [True]
+
+
+@pytest.mark.usefixtures("later")
+def test_a_folder_on_another_file_system_is_listed_each_time(
+    path: Path, listed: list[str]
+) -> None:
+    with Repository.open(path) as repo:
+        first = record(repo, message="first").snapshot_id
+        repo.forget(first, by="me", reason="test")
+    device = path.stat().st_dev
+    places = (each for each in map(Path, ("/dev/shm", "/var/tmp")) if os.access(each, os.W_OK))  # noqa: S108
+    place = next((each for each in places if each.stat().st_dev != device), None)
+    if place is None:
+        pytest.skip("there is no other file system")
+    with tempfile.TemporaryDirectory(dir=place) as other:
+        shutil.move(path / "notes", other)
+        (path / "notes").symlink_to(Path(other, "notes"))
+        found = read(path, listed, Trust(links=frozenset({path / "notes"})))
+        assert [next(found) for _ in range(3)] == [(set(), {first}, 3)] * 3
