@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
@@ -24,6 +24,14 @@ def shop(snap: CommandLine, database: Database) -> CommandLine:
     snap.ok("init")
     snap.ok("commit", "-m", "first", "--tag", "first")
     return snap
+
+
+class AnHourAhead(datetime):
+    """The clock before somebody sets it right."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> AnHourAhead:
+        return cls.fromtimestamp((datetime.now(UTC) + timedelta(hours=1)).timestamp(), tz)
 
 
 def rows(database: Database, table: str = "t") -> str:
@@ -131,3 +139,32 @@ def test_the_note_of_tables_that_were_not_replaced_does_not_count(
         )
     assert shop.ok("undo", "--yes", "--json").json["undoes"]["kind"] == "database"
     assert rows(database, "p") == "1,1"
+
+
+@pytest.mark.parametrize(
+    ("last", "kind"),
+    [
+        (("--changed-only",), "changed"),
+        (("--table", "p", "--replace"), "tables"),
+        (("--table", "t", "--row", "1"), "rows"),
+        ((), "database"),
+    ],
+)
+def test_the_last_restore_is_undone_whatever_the_clock_said(
+    shop: CommandLine,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    last: tuple[str, ...],
+    kind: str,
+) -> None:
+    settings = shop.work / "snap.toml"
+    settings.write_text("keep_replaced = 2\n" + settings.read_text("utf-8"), "utf-8")
+    database.psql("INSERT INTO t VALUES (2)")
+    with monkeypatch.context() as wrong:
+        wrong.setattr("pgsnap.workflows.restore.restore.datetime", AnHourAhead)
+        shop.ok("restore", "first", "--yes")
+    database.psql("UPDATE u SET a = NULL; DELETE FROM t; INSERT INTO t VALUES (3); DELETE FROM p")
+    shop.ok("restore", "first", *last, "--yes")
+    done = shop.ok("undo", "--yes", "--json").json
+    assert done["undoes"]["kind"] == kind
+    assert (rows(database), rows(database, "p")) == ("3", "")

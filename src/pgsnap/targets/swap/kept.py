@@ -24,6 +24,8 @@ from pgsnap.targets.checks.preflight import (
 
 SWAPPED = "swapped"
 DISCARDED = "discarded"
+PUT_BACK = "put_back"
+TABLES_PUT_BACK = "tables_put_back"
 NEVER_MADE = "never made"
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
 
@@ -34,7 +36,7 @@ class KeptDatabase:
 
     *live* is the name it had; *since* when it was replaced, by *action* ("restore" or "undo") of
     *snapshot*. *safety* is the snapshot made of it just before. A half-dropped one can only be
-    dropped.
+    dropped. *order* is as in `order_of`.
     """
 
     name: str
@@ -46,6 +48,7 @@ class KeptDatabase:
     snapshot: SnapshotId | None
     safety: SnapshotId | None
     is_half_dropped: bool = False
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,12 @@ def swapped_note(
     host: str,
     size_bytes: int | None,
     oid: int | None = None,
+    order: int = 0,
 ) -> Note:
     """Return the note to write before the swap; *size_bytes* and *oid* are those of the database
-    that will be kept."""
+    that will be kept, *order* is a number above those of all such notes so far."""
     body: dict[str, str | int] = {
+        "order": order,
         "action": action,
         "live": names.live,
         "kept": names.kept,
@@ -86,6 +91,13 @@ def swapped_note(
     if oid is not None:
         body["oid"] = oid
     return Note(kind=SWAPPED, database=label, time=time, snapshot=snapshot, body=body)
+
+
+def order_of(note: Note) -> tuple[int, datetime]:
+    """Return what is higher for a later note on a restore or undo: the number that it was given,
+    whatever the clock said. Earlier versions gave none."""
+    number = note.body.get("order")
+    return (number if isinstance(number, int) else 0, note.time)
 
 
 def discarded_note(
@@ -115,7 +127,7 @@ class NotedKept:
 
 def noted_kept(swapped: Iterable[Note], discarded: Iterable[Note]) -> tuple[NotedKept, ...]:
     """Return the kept databases according to the notes, most recently replaced first."""
-    swaps = sorted(swapped, key=lambda note: note.time, reverse=True)
+    swaps = sorted(swapped, key=order_of, reverse=True)
     ends = {_text(note, "kept"): _text(note, "why") for note in discarded}
     # A completed undo gave the kept database its name back, even if it was killed right then.
     put_back = {
@@ -167,7 +179,7 @@ def find_kept(
     # One query for all: there is a note for every restore ever made.
     there = _databases(session)
     found: dict[str, KeptDatabase] = {}
-    for note in sorted(notes, key=lambda note: note.time, reverse=True):
+    for note in sorted(notes, key=order_of, reverse=True):
         name, was = _text(note, "kept"), _text(note, "live")
         known = _text(note, "system_identifier")
         if not _is_there(note, there) or name in found or (live is not None and was != live):
@@ -240,6 +252,7 @@ def _kept(note: Note, live: str, database: LiveDatabase) -> KeptDatabase:
         snapshot=note.snapshot,
         safety=bytes.fromhex(safety) if _HEX_ID.fullmatch(safety) else None,
         is_half_dropped=database.is_half_dropped,
+        order=order_of(note)[0],
     )
 
 

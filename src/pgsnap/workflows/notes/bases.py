@@ -18,8 +18,8 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
-from pgsnap.targets.swap.kept import NEVER_MADE, SWAPPED
-from pgsnap.workflows.notes.changes_put_back import PUT_BACK, last_put_back
+from pgsnap.targets.swap.kept import NEVER_MADE, PUT_BACK, SWAPPED, order_of
+from pgsnap.workflows.notes.changes_put_back import last_put_back
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 
 # How many snapshots are looked at for one of the live database.
@@ -120,7 +120,7 @@ def _swaps(
             and note.body.get("system_identifier") == identifier
             and note.body.get("kept") not in never
         ),
-        key=lambda note: note.time,
+        key=order_of,
     )
     made: Note | None = None
     undone: datetime | None = None

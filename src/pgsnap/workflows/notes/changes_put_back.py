@@ -13,21 +13,22 @@ from datetime import UTC, datetime
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
+from pgsnap.targets.swap.kept import PUT_BACK, order_of
 from pgsnap.targets.swap.transactions import was_committed
-
-PUT_BACK = "put_back"
+from pgsnap.workflows.notes.order import next_order
 
 
 @dataclass(frozen=True, slots=True)
 class PutBack:
     """At *time*, *action* ("restore" or "undo") put back what differed from *snapshot*; *safety* is
-    the state before."""
+    the state before; *order* is as in `order_of`."""
 
     time: datetime
     snapshot: SnapshotId | None
     safety: SnapshotId
     database: str
     action: str = "restore"
+    order: int = 0
 
 
 def note_put_back(
@@ -50,6 +51,7 @@ def note_put_back(
         "safety": safety.hex(),
         "transaction": transaction,
         "action": verb,
+        "order": next_order(repo),
     }
     repo.add_note(Note(PUT_BACK, label, datetime.now(UTC), snapshot, body))
 
@@ -66,9 +68,10 @@ def last_put_back(
         and note.body.get("system_identifier") == system_identifier
         and note.body.get("oid") == oid
     ]
-    for note in sorted(found, key=lambda each: each.time, reverse=True):
+    for note in sorted(found, key=order_of, reverse=True):
         if was_committed(session, int(str(note.body["transaction"]))):
             safety = bytes.fromhex(str(note.body["safety"]))
             action = str(note.body.get("action", "restore"))
-            return PutBack(note.time, note.snapshot, safety, str(note.body["database"]), action)
+            database, order = str(note.body["database"]), order_of(note)[0]
+            return PutBack(note.time, note.snapshot, safety, database, action, order)
     return None

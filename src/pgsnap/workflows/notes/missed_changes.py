@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from pgsnap.model import Note, SectionName, SnapshotId
 from pgsnap.repository.repository import Repository
@@ -31,13 +31,7 @@ class Missed:
 def missed_changes(repo: Repository, label: str, server: str) -> Missed | None:
     """Return what went unnoticed in the database of *label* on *server* (a system identifier), and
     was not acknowledged; None if nothing. Raises StoreError."""
-    newest: Note | None = None
-    for kind in (MISMATCH, ACKNOWLEDGED):
-        for note in repo.sound_notes(kind):
-            if (note.database, note.body.get(_SERVER_KEY)) != (label, server):
-                continue
-            if newest is None or note.time > newest.time:
-                newest = note
+    newest = _newest(repo, label, server)
     if newest is None or newest.kind == ACKNOWLEDGED:
         return None
     sections = newest.body.get(_SECTIONS_KEY)
@@ -57,10 +51,28 @@ def note_missed(
         _SERVER_KEY: server,
         _SECTIONS_KEY: [str(name) for name in sections[:_SECTIONS_MAX]],
     }
-    repo.add_note(Note(MISMATCH, label, datetime.now(UTC), snapshot, body))
+    repo.add_note(Note(MISMATCH, label, _after_all(repo, label, server), snapshot, body))
 
 
 def acknowledge(repo: Repository, label: str, server: str, snapshot: SnapshotId) -> None:
     """Record that changes may be relied on again, from *snapshot* on, which was read in full."""
     body = {_SERVER_KEY: server}
-    repo.add_note(Note(ACKNOWLEDGED, label, datetime.now(UTC), snapshot, body))
+    repo.add_note(Note(ACKNOWLEDGED, label, _after_all(repo, label, server), snapshot, body))
+
+
+def _newest(repo: Repository, label: str, server: str) -> Note | None:
+    notes = (
+        note
+        for kind in (MISMATCH, ACKNOWLEDGED)
+        for note in repo.sound_notes(kind)
+        if (note.database, note.body.get(_SERVER_KEY)) == (label, server)
+    )
+    return max(notes, key=lambda note: note.time, default=None)
+
+
+def _after_all(repo: Repository, label: str, server: str) -> datetime:
+    """Return the present time, but a later one than those of all notes so far, whatever the clock
+    said: the newest note is the one that counts."""
+    newest = _newest(repo, label, server)
+    now = datetime.now(UTC)
+    return now if newest is None else max(now, newest.time + timedelta(microseconds=1))

@@ -15,9 +15,9 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
+from pgsnap.targets.swap.kept import TABLES_PUT_BACK, order_of
 from pgsnap.targets.swap.transactions import was_committed
-
-TABLES_PUT_BACK = "tables_put_back"
+from pgsnap.workflows.notes.order import next_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class TablesPutBack:
 
     *new* are those of them that replaced nothing; *kept* are the names of those that were replaced.
     *rows_only*: the rows of extensions' tables, whose definitions stayed. *keys*: only rows of the
-    one table, those with these primary keys.
+    one table, those with these primary keys. *order*, as in `order_of`, is that of a note.
     """
 
     time: datetime
@@ -40,6 +40,7 @@ class TablesPutBack:
     kept: tuple[TableName, ...] = ()
     rows_only: bool = False
     keys: tuple[tuple[str, ...], ...] = ()
+    order: int = 0
 
     @property
     def replaced(self) -> tuple[TableName, ...]:
@@ -69,6 +70,7 @@ def note_tables_put_back(
         "kept": [list(table) for table in done.kept],
         "rows_only": done.rows_only,
         "keys": [list(key) for key in done.keys],
+        "order": next_order(repo),
     }
     repo.add_note(Note(TABLES_PUT_BACK, label, done.time, done.snapshot, body))
 
@@ -85,7 +87,7 @@ def tables_put_back(
         and note.body.get("system_identifier") == system_identifier
         and note.body.get("oid") == oid
     ]
-    for note in sorted(found, key=lambda each: each.time, reverse=True):
+    for note in sorted(found, key=order_of, reverse=True):
         if was_committed(session, int(str(note.body["transaction"]))):
             yield _read(note)
 
@@ -108,4 +110,5 @@ def _read(note: Note) -> TablesPutBack:
         kept=names("kept"),
         rows_only=body.get("rows_only") is True,
         keys=tuple(tuple(map(str, key)) for key in body.get("keys", ())),
+        order=order_of(note)[0],
     )

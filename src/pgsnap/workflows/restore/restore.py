@@ -52,6 +52,7 @@ from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.needs.rights import make_missing_roles
 from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline
 from pgsnap.workflows.notes.kept_databases import note_if_never_made, note_what_is_gone
+from pgsnap.workflows.notes.order import next_order
 from pgsnap.workflows.restore.added import add_left_out
 from pgsnap.workflows.restore.filling import Filling
 from pgsnap.workflows.restore.old_copies import drop_old
@@ -359,6 +360,7 @@ class _Restore:
                     host=plan.host,
                     size_bytes=plan.live.size_bytes,
                     oid=plan.live.oid,
+                    order=next_order(self.repo),
                 )
                 self.repo.add_note(self.note)
             sql = [statement.for_database(names.live) for statement in statements]

@@ -60,8 +60,8 @@ def last_done(repo: Repository, server: Server, label: str) -> Last:
             if tables.replaced or _are_there(server, name, tables.new):
                 found.append(tables)
                 break
-    last = max(found, key=lambda each: each.time, default=None)
-    if last is not None and kept is not None and kept.since > last.time:
+    last = max(found, key=lambda each: (each.order, each.time), default=None)
+    if last and kept and (kept.order, kept.since) > (last.order, last.time):
         last = None
     return Last(last, kept)
 

@@ -53,6 +53,7 @@ from pgsnap.workflows.notes.kept_databases import (
     note_what_is_gone,
     read_kept_notes,
 )
+from pgsnap.workflows.notes.order import next_order
 from pgsnap.workflows.restore.target import names_database
 from pgsnap.workflows.undo.tables import tables_replaced_since
 
@@ -205,6 +206,7 @@ def undo(
             host=plan.host,
             size_bytes=live.size_bytes,
             oid=live.oid,
+            order=next_order(repo),
         )
         repo.add_note(note)
     progress.phase("swap")
