@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pgsnap.errors import RestoreFailed
+from pgsnap.errors import RestoreFailed, TargetRefused
+from pgsnap.model import Note
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.swap import swap as swapping
 from pgsnap.workflows.history.log import kept
 from pgsnap.workflows.restore import restore as restoring
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
-from pgsnap.workflows.undo.undo import discard, plan_undo, undo
+from pgsnap.workflows.undo.undo import discard, plan_discard, plan_undo, undo
 from support.faults.damaging import flip
-from support.restoring.clients import LABEL, commit_database, restore_now, server_of
+from support.restoring.clients import (
+    LABEL,
+    commit_database,
+    databases_like,
+    restore_now,
+    server_of,
+)
 from support.running.commandline import CommandLine
 from support.servers.databases import Database
 
@@ -165,3 +173,32 @@ def test_a_plan_names_an_unknown_kept_database_of_its_own_alone(
             shop.cluster.drop_database(name)
     assert own in told
     assert other not in told
+
+
+@pytest.mark.parametrize("ending", ["", "__snap_kept_0123456789", "__snap_0123456789"])
+def test_a_note_that_somebody_else_wrote_has_no_other_database_put_back_or_dropped(
+    repo: Repository, shop: Database, ending: str
+) -> None:
+    server = server_of(shop)
+    snapshot = commit_database(repo, server)
+    other = f"billing_{shop.name}{ending}"
+    shop.cluster.create_database(other)
+    Database(shop.cluster, other).psql("CREATE TABLE t (a int)")
+    try:
+        body = {"action": "restore", "live": shop.name, "kept": other, "safety": snapshot.hex()}
+        repo.add_note(Note("swapped", LABEL, datetime.now(UTC), snapshot, body))
+        assert names(repo) == []
+        for plan in (plan_undo, plan_discard):
+            with pytest.raises(TargetRefused, match="no kept database"):
+                plan(repo, server, LABEL)
+        with pytest.raises(TargetRefused, match="is not kept"):
+            discard(repo, server, LABEL, name=other)
+        options = RestoreOptions(discard_old=True)
+        told = plan_restore(repo, snapshot, server, options).warnings
+        assert [text for text in told if other in text and "somebody else" in text]
+        for _ in range(2):
+            restore_now(repo, snapshot, server, options)
+        assert databases_like(shop, other.replace("_", "\\_")) == [other]
+        assert len(names(repo)) == 1
+    finally:
+        shop.cluster.drop_database(other)

@@ -11,6 +11,7 @@ TOKEN_HEX = 10
 SCRATCH_PATTERN = f"__snap_([0-9a-f]{{{TOKEN_HEX}}})$"
 """A regular expression with the same meaning in Python and PostgreSQL. It never matches a kept
 or warm name."""
+KEPT_PATTERN = f"__snap_kept_([0-9a-f]{{{TOKEN_HEX}}})$"
 WARM_PATTERN = f"__snap_warm_([0-9a-f]{{{TOKEN_HEX}}})$"
 LOADER_PATTERN = f"^snap_load_([0-9a-f]{{{TOKEN_HEX}}})$"
 SESSION_PATTERN = f"^snap restore ([0-9a-f]{{{TOKEN_HEX}}})"
@@ -51,6 +52,16 @@ def token_of(name: str, pattern: str) -> str | None:
     """Return the token in *name*, or None if *pattern* does not match."""
     found = re.search(pattern, name)
     return found.group(1) if found else None
+
+
+def is_kept_name(name: str, live: str) -> bool:
+    """Return whether *name* is one that `kept_name` gives to the database *live*."""
+    token = token_of(name, KEPT_PATTERN)
+    try:
+        return token is not None and name == kept_name(live, token)
+    except UnicodeEncodeError:
+        # Half a character, which no database's name has.
+        return False
 
 
 def is_made_of(name: str, live: str) -> bool:

@@ -21,6 +21,7 @@ from pgsnap.targets.checks.preflight import (
     check_slots,
     find_database,
 )
+from pgsnap.targets.naming import is_kept_name
 
 SWAPPED = "swapped"
 DISCARDED = "discarded"
@@ -28,6 +29,8 @@ PUT_BACK = "put_back"
 TABLES_PUT_BACK = "tables_put_back"
 NEVER_MADE = "never made"
 _HEX_ID = re.compile(r"[0-9a-f]{64}")
+# Nobody restores so often.
+_ORDER_MAX = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,14 @@ def order_of(note: Note) -> tuple[int, datetime]:
     """Return what is higher for a later note on a restore or undo: the number that it was given,
     whatever the clock said. Earlier versions gave none."""
     number = note.body.get("order")
-    return (number if isinstance(number, int) else 0, note.time)
+    is_ours = isinstance(number, int) and number < _ORDER_MAX
+    return (number if is_ours else 0, note.time)
+
+
+def is_possible(note: Note) -> bool:
+    """Return whether the database that *note* says was kept has a name that snap gives: somebody
+    else may have written the note, to have another one replaced or dropped."""
+    return is_kept_name(_text(note, "kept"), _text(note, "live"))
 
 
 def discarded_note(
@@ -237,7 +247,7 @@ def _is_there(note: Note, there: dict[str | None, str | None]) -> bool:
     """Return whether the server has what *note* says was kept, and not another database that has
     got its name since."""
     name, oid = _text(note, "kept"), _text(note, "oid")
-    return name in there and oid in ("", there[name])
+    return is_possible(note) and name in there and oid in ("", there[name])
 
 
 def _kept(note: Note, live: str, database: LiveDatabase) -> KeptDatabase:

@@ -25,6 +25,7 @@ from pgsnap.targets.swap.kept import (
     NotedKept,
     check_droppable,
     discarded_note,
+    is_possible,
     noted_kept,
     notes_of_gone,
 )
@@ -32,7 +33,7 @@ from pgsnap.targets.swap.kept import (
 
 @dataclass(frozen=True, slots=True)
 class KeptNotes:
-    """The intact notes of kept databases; *warnings* name the damaged ones."""
+    """The intact notes of kept databases; *warnings* name those that are left out."""
 
     swapped: tuple[Note, ...]
     discarded: tuple[Note, ...]
@@ -52,11 +53,18 @@ def read_kept_notes(repo: Repository, label: str | None = None) -> KeptNotes:
         found = repo.sound_notes(kind, damaged=damaged)
         return tuple(note for note in found if label is None or note.database == label)
 
-    swapped, discarded = of_kind(SWAPPED), of_kind(DISCARDED)
+    found, discarded = of_kind(SWAPPED), of_kind(DISCARDED)
+    swapped = tuple(filter(is_possible, found))
     warnings = tuple(
         f'note "{name}" is damaged and left out: a kept database may be unknown for it'
         " (see snap verify)"
         for name in damaged
+    )
+    warnings += tuple(
+        f'note of a kept database "{note.body.get("kept")}" is left out: snap gives none such a'
+        " name, so somebody else wrote the note"
+        for note in found
+        if not is_possible(note)
     )
     return KeptNotes(swapped, discarded, warnings)
 

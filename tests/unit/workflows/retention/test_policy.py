@@ -286,7 +286,7 @@ def test_the_snapshot_of_a_restore_stays_while_it_can_be_undone(tmp_path: Path) 
         made = [record(repo, shop(5 + n), at=day(n)).snapshot_id for n in range(1, 4)]
         note = swapped_note(
             "shop",
-            SwapNames(live="shop", kept="shop__kept", scratch="shop__snap"),
+            SwapNames(live="shop", kept="shop__snap_kept_0123456789", scratch="shop__snap"),
             action="restore",
             time=day(10),
             snapshot=made[0],
@@ -301,7 +301,14 @@ def test_the_snapshot_of_a_restore_stays_while_it_can_be_undone(tmp_path: Path) 
         keeps = [one.keep for one in decide(repo, Policy(last=1), late)]
         assert keeps == [True, False, False]
         repo.add_note(
-            discarded_note("shop", "shop__kept", "shop", day(11), snapshot=made[0], why="dropped")
+            discarded_note(
+                "shop",
+                "shop__snap_kept_0123456789",
+                "shop",
+                day(11),
+                snapshot=made[0],
+                why="dropped",
+            )
         )
         assert set(kept_of(repo)) == {made[2]}
 
