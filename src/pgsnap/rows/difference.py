@@ -126,6 +126,11 @@ class RowDifference:
         """Return whether the last row of a side still lacks its line end."""
         return self._sides[side].is_in_row
 
+    @property
+    def rows_alone(self) -> int:
+        """How many rows, of both sides together, have found no equal so far."""
+        return sum(pile.rows for pile in self._piles)
+
     def _compare_window(self) -> None:
         left = self._trimmed(last=False)
         if not any(map(len, left)):

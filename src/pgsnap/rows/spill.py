@@ -32,6 +32,10 @@ class Pile:
     def is_spilled(self) -> bool:
         return self._file is not None
 
+    @property
+    def rows(self) -> int:
+        return self._held_rows + self._filed_rows
+
     def add(self, found: Records) -> None:
         if not len(found):
             return

@@ -21,6 +21,7 @@ from pgsnap.repository.chunks.ingest import Ingest
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_block_map
 from pgsnap.repository.splicing.splicing import splice
+from pgsnap.repository.splicing.watching import TextSink
 
 NAME = SectionName(SectionKind.DATA, "public", "orders")
 HEAD = b"--\n\nCOPY public.orders (id, text) FROM stdin;\n"
@@ -118,7 +119,8 @@ def spliced(
     section: Section,
     changed: Iterable[ChangedBlocks],
     total_blocks: int,
+    sink: TextSink | None = None,
 ) -> Section:
     """Store a table by splicing its former *section*."""
     with Ingest(repo.chunk_store) as ingest:
-        return splice(ingest, section, map_of(repo, section), changed, total_blocks)
+        return splice(ingest, section, map_of(repo, section), changed, total_blocks, sink)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeAlias, TypeVar
@@ -154,6 +154,7 @@ class ChunkReader:
         ready = iter(fetched.result() if fetched is not None else [])
         for some in _groups(batch):
             chains = next(ready, None) or self._chains_of(some)
+            inside = {chunk for _, chunk, _ in some if chunk is not None}
             for mark, chunk, size in some:
                 data = b""
                 if chunk is not None:
@@ -161,10 +162,27 @@ class ChunkReader:
                         return result, batch[len(result) :]
                     if exact:
                         _check_size(chunk, size, chains)
-                    data = near[chunk] = self._decode(chunk, chains, DELTA_DEPTH_MAX, near)
+                    self._decode_bases(chunk, chains, inside, near)
+                    if chunk not in near:
+                        near[chunk] = self._decode(chunk, chains, DELTA_DEPTH_MAX, near)
+                    data = near[chunk]
                     held += len(data)
                 result.append((mark, data))
         return result, []
+
+    def _decode_bases(
+        self, chunk: ChunkId, chains: Chains, inside: Container[ChunkId], near: dict[ChunkId, bytes]
+    ) -> None:
+        """Decode the nearest base of *chunk* that is wanted as well (*inside*), but comes after it:
+        so the chain below is decoded once. Where it cannot be, its own turn says so."""
+        for first in chains.of(chunk)[:1]:
+            with contextlib.suppress(CorruptionError, ObjectNotFound):
+                for location in chains.path(first, near)[1:]:
+                    base = location.frame.chunk
+                    if base in inside:
+                        self._decode_bases(base, chains, inside, near)
+                        near[base] = self._decode(base, chains, DELTA_DEPTH_MAX, near)
+                        return
 
     def _decode(
         self,

@@ -54,6 +54,7 @@ from pgsnap.repository.sections.open_sections import (
 )
 from pgsnap.repository.sections.probing import still_holds
 from pgsnap.repository.sections.side_streams import nearest, read_block_map
+from pgsnap.repository.splicing.watching import SpliceWatch
 
 if TYPE_CHECKING:
     from pgsnap.chunking.rows import Chunk, RowChunker
@@ -73,7 +74,7 @@ class Ingest(FinishedOrAbandoned):
     """Stores sections. Nothing that it writes is visible until a manifest names it.
 
     *earlier* are the snapshots that new chunks are compared with, best first. *beside_server*: the
-    dump comes from a server on this machine. Not thread-safe.
+    dump comes from a server on this machine. *watch* sees what splices change. Not thread-safe.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class Ingest(FinishedOrAbandoned):
         progress: Progress = SILENT,
         *,
         beside_server: bool = False,
+        watch: SpliceWatch | None = None,
     ) -> None:
         self._index = chunks.index
+        self._watch = watch
         self.chunks = chunks
         self._name = chunks.scheme.naming.name
         self._progress = progress
@@ -169,8 +172,13 @@ class Ingest(FinishedOrAbandoned):
 
         block_map = read_block_map(reader, former)
         if block_map is not None:
+            watch = self._watch
+            sink = watch.begin(former) if watch is not None else None
             with contextlib.suppress(SpliceMismatch):
-                return splice(self, former, block_map, event.changed, event.total_blocks)
+                made = splice(self, former, block_map, event.changed, event.total_blocks, sink)
+                if watch is not None:
+                    watch.end(made)
+                return made
         deque(event.changed, maxlen=0)
         source.resume_with(event.again())
         return None

@@ -96,6 +96,8 @@ class Spliced:
 
     removed_rows: int
     chunks: list[tuple[RecipeEntry, bytes, Frame | None, bytes]]
+    edited: Sequence[tuple[bytes, bytes]]
+    """What was removed and added, piece by piece, if that was asked for."""
 
     def take(self, ingest: Ingest) -> Iterator[tuple[RecipeEntry, bytes]]:
         """Add the frames to packs, and yield the chunks with their bytes."""
@@ -105,9 +107,9 @@ class Spliced:
             yield entry, data
 
 
-def spliced(ingest: Ingest, units: Sequence[Unit]) -> list[Spliced]:
-    """Return the new chunks of *units*. Raises SpliceMismatch, CorruptionError; but not once it has
-    claimed a chunk."""
+def spliced(ingest: Ingest, units: Sequence[Unit], keep_edited: bool = False) -> list[Spliced]:
+    """Return the new chunks of *units*, and with *keep_edited* what differs in them. Raises
+    SpliceMismatch, CorruptionError; but not once it has claimed a chunk."""
     store = ingest.chunks
     bases = ingest.bases({piece.entry.chunk for unit in units for piece in unit.pieces})
 
@@ -115,15 +117,19 @@ def spliced(ingest: Ingest, units: Sequence[Unit]) -> list[Spliced]:
         known = bases if bases.of(entry.chunk) else None
         return store.reader.read(entry.chunk, entry.plain_bytes, known)
 
-    made = [_made(unit, read, store.chunker, store.config.chunker) for unit in units]
+    edited: list[list[tuple[bytes, bytes]]] = [[] for _ in units]
+    made = [
+        _made(unit, read, store.chunker, store.config.chunker, texts if keep_edited else None)
+        for unit, texts in zip(units, edited, strict=True)
+    ]
     encoded = iter(
         ingest.encode_new(
             [(chunk.data, like) for chunks, like, _ in made for chunk in chunks], bases
         )
     )
     found = []
-    for chunks, _, removed_rows in made:
-        result = Spliced(removed_rows, [])
+    for (chunks, _, removed_rows), texts in zip(made, edited, strict=True):
+        result = Spliced(removed_rows, [], texts)
         for chunk in chunks:
             name, frame, packed = next(encoded)
             entry = RecipeEntry(name, len(chunk.data), chunk.lines, chunk.stored_sketch)
@@ -137,8 +143,10 @@ def _made(
     read: Callable[[RecipeEntry], bytes],
     new_chunker: Callable[[], RowChunker],
     bounds: ChunkerParams,
+    edited: list[tuple[bytes, bytes]] | None,
 ) -> tuple[list[Chunk], Like, int]:
-    """Return the chunks of a unit, what they are like, and how many rows were removed."""
+    """Return the chunks of a unit, what they are like, and how many rows were removed. What was
+    removed and added is appended to *edited*."""
     parts: list[bytes | memoryview] = []
     removed_rows = lines = 0
     like: Like = unit.pieces[0].entry.chunk
@@ -148,6 +156,8 @@ def _made(
         text = _PieceText(piece, former)
         text.check()
         parts += text.parts()
+        if edited is not None:
+            edited.append(text.edited())
         removed_rows += text.removed_rows
         lines += piece.entry.lines - text.removed_rows + text.added_rows
         if len(unit.pieces) == 1 and piece.is_whole and piece.edits is not None:
@@ -232,6 +242,10 @@ class _PieceText:
             yield self._new[taken:end]
             at, taken = stop, end
         yield former[at : self._piece.stop - self._piece.start]
+
+    def edited(self) -> tuple[bytes, bytes]:
+        """Return the text that is removed, and the text that is added."""
+        return self._old, bytes(self._new)
 
     def row_edits(self) -> Edits:
         """Return the edits of the chunk, row by row."""

@@ -41,6 +41,7 @@ from pgsnap.repository.splicing.block_edits import (
     joined,
 )
 from pgsnap.repository.splicing.spliced_text import Piece, Spliced, Unit, spliced
+from pgsnap.repository.splicing.watching import ADDED, REMOVED, TextSink
 
 if TYPE_CHECKING:
     from pgsnap.repository.chunks.ingest import Ingest
@@ -59,18 +60,20 @@ def splice(
     block_map: BlockMap,
     changed: Iterable[ChangedBlocks],
     total_blocks: int,
+    sink: TextSink | None = None,
 ) -> Section:
     """Store a table's section as it is now, and return it; *section* is how it was.
 
     *block_map* is that of the former text. *changed* are all blocks that changed or are new, in
-    ascending order; *total_blocks* is how many there are now. Raises SpliceMismatch if anything
-    does not fit, or cannot be read: then the table has to be read in full. Nothing that was stored
-    until then is lost: a full read finds it.
+    ascending order; *total_blocks* is how many there are now. *sink* is given the former and the
+    new text of blocks that changed. Raises SpliceMismatch if anything does not fit, or cannot be
+    read: then the table has to be read in full. Nothing that was stored until then is lost: a full
+    read finds it.
     """
     if section.rows is None or len(section.segments) != 1 or section.leaf_digest is None:
         raise SpliceMismatch(f"{section.name} was not stored in a way that can be spliced")
     editor = BlockEditor(section, block_map, total_blocks)
-    work = _Splicing(ingest, section, editor.edits(changed))
+    work = _Splicing(ingest, section, editor.edits(changed), sink)
     try:
         leaves = b"".join(encode_leaf(leaf) for leaf in work.leaves())
     except (CorruptionError, ObjectNotFound) as error:
@@ -85,8 +88,15 @@ def splice(
 class _Splicing:
     """One section being spliced."""
 
-    def __init__(self, ingest: Ingest, section: Section, edits: Iterator[BlockEdits]) -> None:
+    def __init__(
+        self,
+        ingest: Ingest,
+        section: Section,
+        edits: Iterator[BlockEdits],
+        sink: TextSink | None,
+    ) -> None:
         self._ingest = ingest
+        self._sink = sink
         self._section = section
         self._reader = ingest.chunks.reader
         self._former = section.segments[0].recipe
@@ -175,7 +185,9 @@ class _Splicing:
         units = [item for item in items if isinstance(item, Unit)]
         for unit in units:
             self._planned += unit.edits()
-        future = self._ingest.submit(spliced, self._ingest, units) if units else None
+        future = None
+        if units:
+            future = self._ingest.submit(spliced, self._ingest, units, self._sink is not None)
         self._under_way.append((items, future))
         return True
 
@@ -231,6 +243,10 @@ class _Splicing:
                 continue
             found = next(results)
             self._removed_rows += found.removed_rows
+            for removed, added in found.edited:
+                assert self._sink is not None
+                self._sink.feed(REMOVED, removed)
+                self._sink.feed(ADDED, added)
             for entry, text in found.take(self._ingest):
                 self._recipe.add(entry)
                 self._add_text(len(text), text)

@@ -34,6 +34,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.snapshots.tags import tag_exists
+from pgsnap.repository.splicing.watching import SpliceWatch
 from pgsnap.sources.base import Source, SourceResult, reading
 from pgsnap.workflows.commit.former import Formers, Policy
 from pgsnap.workflows.notes.missed_changes import acknowledge, missed_changes, note_missed
@@ -87,6 +88,7 @@ def commit(
     at: datetime | None = None,
     stems_from: SnapshotId | None = None,
     policy: Policy = Policy(),  # noqa: B008 - frozen
+    watch: SpliceWatch | None = None,
     progress: Progress = SILENT,
 ) -> CommitReport:
     """Store what *source* yields as a new snapshot of *database*, a label. *policy* says whether
@@ -94,8 +96,9 @@ def commit(
 
     Nothing is visible to readers until `publish`. *at* dates the snapshot (default: now): its
     parent is then the newest at or before that time, and contents that a snapshot of exactly that
-    time already has are not recorded again. *stems_from* was put back since the last commit. Raises
-    what the source raises, UsageError, TagExists, StoreError; then nothing was recorded.
+    time already has are not recorded again. *stems_from* was put back since the last commit;
+    *watch* sees what is spliced. Raises what the source raises, UsageError, TagExists, StoreError;
+    then nothing was recorded.
     """
     started = time.monotonic()
     began = datetime.now(UTC)
@@ -103,15 +106,13 @@ def commit(
     _check(repo, database, message, tags, force_tags=force_tags)
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
     formers = Formers(repo, database, moment, policy)
-    stored = _store(repo, source, formers, progress, database)
+    stored = _store(repo, source, formers, progress, database, watch)
     progress.phase("publish")
     place = _place(repo, database, stored.result.origin, moment, is_dated=at is not None)
     seconds = time.monotonic() - started
     wished = tuple("+" + tag if force_tags else tag for tag in tags)
-    snapshot = stored.as_snapshot(
-        database, moment, message, place.parent_id, round(seconds * 1000), wished
-    )
-    snapshot = replace(snapshot, stems_from=stems_from)
+    plain = stored.as_snapshot(database, moment, message, place.parent_id, seconds, wished)
+    snapshot = replace(plain, stems_from=stems_from)
     parent = place.parent
     is_twice = at is not None and parent is not None and parent.time == at
     may_skip = ((skip_unchanged and not tags) or is_twice) and not stored.missed
@@ -235,7 +236,7 @@ class _Stored:
         moment: datetime,
         message: str,
         parent: SnapshotId | None,
-        duration_ms: int,
+        seconds: float,
         wished_tags: tuple[str, ...],
     ) -> Snapshot:
         roots = self.sections.roots
@@ -244,7 +245,7 @@ class _Stored:
             time=moment,
             message=message,
             parent=parent,
-            duration_ms=duration_ms,
+            duration_ms=round(seconds * 1000),
             wished_tags=wished_tags,
             creator=_creator(),
             root=roots.root,
@@ -265,7 +266,12 @@ class _Stored:
 
 
 def _store(
-    repo: Repository, source: Source, formers: Formers, progress: Progress, database: str
+    repo: Repository,
+    source: Source,
+    formers: Formers,
+    progress: Progress,
+    database: str,
+    watch: SpliceWatch | None,
 ) -> _Stored:
     progress.phase("look at the source")
     with reading(source, formers.of) as origin:
@@ -277,7 +283,7 @@ def _store(
         repo.catch_up_packs()
         earlier = _to_compare_with(repo, database, formers.moment)
         live = origin.kind is SourceKind.POSTGRES
-        with Ingest(repo.chunk_store, earlier, progress, beside_server=live) as ingest:
+        with Ingest(repo.chunk_store, earlier, progress, beside_server=live, watch=watch) as ingest:
             progress.phase(f"commit {database}")
             sections, result = _read(source, ingest)
             missed = tuple(ingest.missed)

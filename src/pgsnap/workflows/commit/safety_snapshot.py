@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pgsnap.model import SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.splicing.watching import SpliceWatch
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.swap.read_only import ReadOnly
@@ -31,6 +32,7 @@ def safety_commit(
     may_checkpoint: bool = True,
     is_proof: bool = False,
     is_full: bool = False,
+    watch: SpliceWatch | None = None,
     progress: Progress = SILENT,
 ) -> Callable[[], SnapshotId]:
     """Return a callable that records *database* under *label*, tagged
@@ -38,7 +40,8 @@ def safety_commit(
 
     *read_only* is in force only during the commit, and so is not recorded. With *jobs* only what
     changed since the last snapshot is read, over so many connections; everything if *is_full*.
-    With *is_proof* it is what the restore made: its tag is ``after-<verb>/…``.
+    *watch* sees what changed. With *is_proof* it is what the restore made: its tag is
+    ``after-<verb>/…``.
     """
 
     when = "after" if is_proof else "before"
@@ -61,6 +64,7 @@ def safety_commit(
             tags=(_free_tag(repo, label, f"{when}-{verb}"),),
             stems_from=put_back_last(repo, server, label, database),
             policy=Policy(is_full=is_full),
+            watch=watch,
             progress=progress,
         )
         return report.snapshot_id

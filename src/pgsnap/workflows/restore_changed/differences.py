@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.table_parts import TableName
@@ -16,6 +17,11 @@ from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import sequences_in
 from pgsnap.workflows.diff.sections import SectionPair
 
+if TYPE_CHECKING:
+    from pgsnap.rows.difference import RowDifference
+
+# Beyond so many rows that differ, held in memory, a table is rewritten.
+ROWS_MAX = 200_000
 # Up to this share of its rows a table gets only those that differ; rewriting it is cheaper beyond.
 ROWS_SHARE = 0.05
 # A table whose text grew or shrank by more has more rows that differ.
@@ -99,7 +105,9 @@ class RowChanges:
     lost: tuple[bytes, ...]
 
 
-def row_changes(repo: Repository, different: Different, rows_max: int) -> RowChanges | None:
+def row_changes(
+    repo: Repository, different: Different, rows_max: int = ROWS_MAX
+) -> RowChanges | None:
     """Return the rows that differ, if they are few: at most *rows_max*, and a small part of the
     table. None: the table is to be rewritten. Raises CorruptionError."""
     from pgsnap.rows.difference import RowDifference
@@ -108,21 +116,27 @@ def row_changes(repo: Repository, different: Different, rows_max: int) -> RowCha
     larger = max(wanted.plain_bytes, now.plain_bytes)
     if abs(wanted.plain_bytes - now.plain_bytes) > _BYTES_SHARE * larger:
         return None
-    most = min(rows_max, int(ROWS_SHARE * max(wanted.rows or 0, now.rows or 0)))
     expected = 2 * max(wanted.rows or 0, now.rows or 0)
     with closing(RowDifference(None, keep_texts=True, rows_expected=expected)) as rows:
-        SectionPair(repo.chunk_store, now, wanted, rows).compare()
-        counts = rows.finish()
-        if counts.removed + counts.added > most:
-            return None
-        gone: list[bytes] = []
-        lost: list[bytes] = []
-        for change in rows.changes(None):
-            for side, found in ((change.before, gone), (change.after, lost)):
-                if side is not None and side.text is None:
-                    return None
-                if side is not None and side.text is not None:
-                    found.append(side.text.removesuffix(b"\n") + b"\n")
+        SectionPair(repo.chunk_store, wanted, now, rows).compare()
+        return few_changes(rows, different, rows_max)
+
+
+def few_changes(rows: RowDifference, different: Different, rows_max: int) -> RowChanges | None:
+    """Return what *rows*, which were fed those of the snapshot to go back to first, found; None if
+    it is more than `row_changes` may return."""
+    counts = rows.finish()
+    most = max(different.wanted.rows or 0, different.now.rows or 0)
+    if counts.removed + counts.added > min(rows_max, int(ROWS_SHARE * most)):
+        return None
+    gone: list[bytes] = []
+    lost: list[bytes] = []
+    for change in rows.changes(None):
+        for side, found in ((change.before, lost), (change.after, gone)):
+            if side is not None and side.text is None:
+                return None
+            if side is not None and side.text is not None:
+                found.append(side.text.removesuffix(b"\n") + b"\n")
     return RowChanges(tuple(gone), tuple(lost))
 
 

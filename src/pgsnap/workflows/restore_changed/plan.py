@@ -28,6 +28,7 @@ from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.restore.server_checks import check_servers
 from pgsnap.workflows.restore.target import database_and_label
 from pgsnap.workflows.restore_changed.differences import SWAP, Differences, Different, differences
+from pgsnap.workflows.restore_changed.spliced_rows import SplicedRows
 from pgsnap.workflows.restore_tables.checks import check_snapshot
 from pgsnap.workflows.restore_tables.needs import check_read_only_default
 
@@ -63,6 +64,8 @@ class ChangedPlan:
     warnings: tuple[str, ...]
     refusals: tuple[Problem, ...]
     psql: Tool
+    rows: SplicedRows | None = None
+    """What was seen of the rows that differ while the present state was recorded."""
 
     def check(self) -> None:
         """Raise TargetRefused with every reason that forbids this restore."""
@@ -75,9 +78,10 @@ def plan_changed(
     server: Server,
     options: ChangedOptions,
     record: Callable[[str, str], SnapshotId],
+    rows: SplicedRows | None = None,
 ) -> ChangedPlan:
     """Inspect the snapshot and the server, and return what a restore of what differs would do.
-    *record* is called with the database and its label, and records it.
+    *record* is called with the database and its label, and records it, watched by *rows*.
 
     Raises UsageError, ToolMissing, ToolVersion, ConnectionFailed, or what *record* raises.
     Everything else that forbids it is in the plan's refusals.
@@ -116,6 +120,7 @@ def plan_changed(
         warnings=findings.warnings,
         refusals=findings.problems,
         psql=psql,
+        rows=rows,
     )
 
 

@@ -55,8 +55,6 @@ from pgsnap.workflows.restore_changed.differences import (
 from pgsnap.workflows.restore_changed.plan import ChangedPlan, check_live
 from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
 
-# Beyond so many rows that differ, held in memory, a table is rewritten.
-_ROWS_MAX = 200_000
 _ROWS_AT_A_TIME = 1_000
 
 
@@ -248,7 +246,8 @@ class _PutBack(OneTransaction):
     def _rows_of(self, different: Different, facts: LiveFacts) -> RowChanges | None:
         if facts.has_rules:
             return None
-        rows = row_changes(self._repo, different, _ROWS_MAX)
+        seen = self._plan.rows.of(different) if self._plan.rows is not None else None
+        rows = seen or row_changes(self._repo, different)
         return None if rows is not None and rows.gone and not facts.key else rows
 
     def _load(self, each: Different, rows: RowChanges | None) -> Iterator[DumpEvent]:

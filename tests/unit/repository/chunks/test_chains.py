@@ -12,7 +12,7 @@ import pytest
 from pgsnap.errors import CorruptionError, StoreError
 from pgsnap.limits import BATCH_BYTES, BATCHES_IN_FLIGHT
 from pgsnap.model import ChunkId, ChunkKind
-from pgsnap.repository.chunks import chains
+from pgsnap.repository.chunks import chains, chunks
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import Store
@@ -137,6 +137,29 @@ def many(repo: Repository) -> list[ChunkId]:
         (ChunkKind.DATA,),
     )
     return [row[0] for row in found]
+
+
+def test_a_chain_that_two_wanted_chunks_share_is_decoded_once_in_whatever_order(
+    repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (chunk, base), *_ = repo.index.query(
+        "SELECT id, base FROM chunks WHERE kind = ? AND depth = ?", (ChunkKind.DATA, VERSIONS - 1)
+    )
+    expected = [repo.chunks.read(chunk), repo.chunks.read(base)]
+    decoded = []
+    real = chunks.decompress_chain
+
+    def counted(frames: list[bytes], sizes: list[int]) -> bytes:
+        decoded.append(len(frames))
+        return real(frames, sizes)
+
+    monkeypatch.setattr(chunks, "decompress_chain", counted)
+    for wanted in ([base, chunk], [chunk, base]):
+        order = [expected[wanted[0] == base], expected[wanted[1] == base]]
+        found = repo.chunks.read_ahead((None, each, 300_000) for each in wanted)
+        assert [data for _, data in found] == order
+        assert len(decoded) == 1
+        decoded.clear()
 
 
 def test_from_a_remote_store_the_frames_of_several_batches_are_read_at_a_time(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -72,6 +73,38 @@ def test_a_spliced_section_is_that_of_a_full_read(repo: Repository, change: str,
     numbers = CHANGES[change](table)
     section = spliced(repo, section, table.changed(numbers), len(table.blocks))
     check(repo, section, table)
+
+
+class Seen:
+    """Keeps the text of both sides."""
+
+    def __init__(self) -> None:
+        self.texts = [b"", b""]
+
+    def feed(self, side: int, block: bytes) -> None:
+        self.texts[side] += block
+
+
+@pytest.mark.parametrize("change", [*CHANGES, "shrinking"])
+def test_who_watches_a_splice_sees_the_rows_that_went_and_came(
+    repo: Repository, change: str
+) -> None:
+    table = some_table(8)
+    section = stored(repo, table)
+    before = Counter(table.text.splitlines())
+    if change == "shrinking":
+        numbers = [number for number in table.update([0, 150, 298]) if number < 300]
+        del table.blocks[300:]
+    else:
+        numbers = CHANGES[change](table)
+    seen = Seen()
+    section = spliced(repo, section, table.changed(numbers), len(table.blocks), seen)
+    check(repo, section, table)
+    removed, added = (Counter(text.splitlines()) for text in seen.texts)
+    after = Counter(table.text.splitlines())
+    assert removed - added == before - after
+    assert added - removed == after - before
+    assert (change == "nothing") == (not removed and not added)
 
 
 @pytest.mark.parametrize("left", [0, 1, 300, 599])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pgsnap.sessions.server import Server
     from pgsnap.workflows.restore.plan import RestorePlan
     from pgsnap.workflows.restore_changed.plan import ChangedPlan
+    from pgsnap.workflows.restore_changed.spliced_rows import SplicedRows
     from pgsnap.workflows.restore_tables.plan import TablesPlan
     from pgsnap.workflows.restore_tables.rows_plan import RowsPlan
 
@@ -57,16 +58,21 @@ class InPlace:
         )
         from pgsnap.workflows.restore_changed.plan import ChangedOptions, plan_changed
         from pgsnap.workflows.restore_changed.restore import restore_changed
+        from pgsnap.workflows.restore_changed.spliced_rows import SplicedRows
 
         invocation = self.invocation
         options = ChangedOptions(self.allow_newer_client, self.from_server)
+        rows = SplicedRows(repo, snapshot_id)
         with invocation.console.progress() as progress:
             plan = plan_changed(
                 repo,
                 snapshot_id,
                 self.server,
                 options,
-                lambda database, label: self._recording(repo, database, label, progress)(),
+                lambda database, label: self._recording(
+                    repo, database, label, progress, watch=rows
+                )(),
+                rows,
             )
         lines = changed_plan_lines(
             plan,
@@ -126,6 +132,7 @@ class InPlace:
         *,
         is_proof: bool = False,
         is_full: bool = False,
+        watch: SplicedRows | None = None,
     ) -> Callable[[], SnapshotId]:
         from pgsnap.workflows.commit.safety_snapshot import safety_commit
 
@@ -142,6 +149,7 @@ class InPlace:
             may_checkpoint=settings.checkpoint,
             is_proof=is_proof,
             is_full=is_full,
+            watch=watch,
             progress=progress,
         )
 
