@@ -100,8 +100,7 @@ def order_of(note: Note) -> tuple[int, datetime]:
     """Return what is higher for a later note on a restore or undo: the number that it was given,
     whatever the clock said. Earlier versions gave none."""
     number = note.body.get("order")
-    is_ours = isinstance(number, int) and number < _ORDER_MAX
-    return (number if is_ours else 0, note.time)
+    return (number if isinstance(number, int) and number < _ORDER_MAX else 0, note.time)
 
 
 def is_possible(note: Note) -> bool:

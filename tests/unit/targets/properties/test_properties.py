@@ -116,3 +116,7 @@ def test_the_order_of_privileges_and_of_their_letters_makes_no_difference() -> N
     one = replace(SHOP, acl=("=Tc/boss", "a=c/boss"))
     assert differences(one, replace(SHOP, acl=("a=c/boss", "=cT/boss"))) == ()
     assert differences(SHOP, replace(SHOP, acl=()))
+
+
+def test_another_owner_is_told_once() -> None:
+    assert differences(SHOP, replace(SHOP, owner="me")) == ("the owner is me, not boss",)
