@@ -14,6 +14,7 @@ import pytest
 from pgsnap.model import Note
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed, RunRecord, State
+from pgsnap.workflows.notes.verdicts import Proof, last_drill, proofs
 from support.documents import documentation
 from support.repositories.made import record
 from support.running.commandline import CommandLine
@@ -22,6 +23,8 @@ from support.servers.databases import Database
 from support.servers.listener import Listener
 
 NOW = datetime.now(UTC)
+# As many as a drill has: it is known by the size of its note.
+CHECKS = {f"check number {n}": "passed" for n in range(15)}
 
 
 @pytest.fixture
@@ -75,6 +78,28 @@ def test_a_snapshot_of_the_future_hides_no_missing_backup(
     assert done.code == 4
     assert "is 3 h old" in done.out
     assert "ahead" in done.out
+
+
+def test_a_verdict_of_a_clock_that_was_ahead_hides_no_later_one(
+    snap: CommandLine, repository: Path
+) -> None:
+    late = NOW + timedelta(days=3000)
+    verdict(repository, late, by="drill", passed=True, checks=CHECKS)
+    verdict(repository, late, by="verify", data=True, findings=0)
+    # How old that drill is nobody knows.
+    assert snap("check", "--max-drill-age", "35d").code == 4
+    verdict(repository, NOW - timedelta(hours=2), by="drill", passed=False, checks=CHECKS)
+    verdict(repository, NOW - timedelta(hours=1), by="verify", data=True, findings=1)
+    done = snap("check")
+    assert "the last drill of shop failed" in done.out
+    assert "verify found damage in snapshot " in done.out
+    assert "drill failed" in snap.ok("log", "-n", "1").out.lower()
+    with Repository.open(repository) as repo:
+        (snapshot,) = repo.newest("shop")
+        assert proofs(repo)[snapshot] == Proof.NONE
+        last = last_drill(repo, [snapshot])
+    assert last is not None
+    assert not last.passed
 
 
 def test_drills_and_verifications_that_failed_or_are_old_are_red(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.repository import Repository
+from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
 
 VERDICT = "verdict"
 SERVER_KEY = "system_identifier"
@@ -34,14 +35,23 @@ class Drilled:
     left_out: str = ""
 
 
+def is_of_the_future(time: datetime, now: datetime) -> bool:
+    """Return whether a verdict's *time* shows that a clock was wrong."""
+    return time > now + CLOCK_SLACK
+
+
+def chronological(notes: Iterable[Note], now: datetime | None = None) -> list[Note]:
+    """Return verdicts, oldest first. Those of a clock that was ahead come before all others: when
+    they were made is not known, and they must not hide for years what was found since."""
+    known = now or datetime.now(UTC)
+    return sorted(notes, key=lambda note: (not is_of_the_future(note.time, known), note.time))
+
+
 def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
     """Return the last drill of each snapshot that was drilled. Raises StoreError."""
     found: dict[SnapshotId, Drilled] = {}
-    for note in repo.sound_notes(VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN):
-        if note.body.get("by") != "drill" or note.snapshot is None:
-            continue
-        before = found.get(note.snapshot)
-        if before is None or before.time < note.time:
+    for note in chronological(repo.sound_notes(VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN)):
+        if note.body.get("by") == "drill" and note.snapshot is not None:
             found[note.snapshot] = as_drilled(note)
     return found
 
@@ -49,7 +59,10 @@ def drilled(repo: Repository) -> dict[SnapshotId, Drilled]:
 def last_drill(repo: Repository, snapshots: Collection[SnapshotId]) -> Drilled | None:
     """Return the newest drill of any of *snapshots*. Raises StoreError."""
     of_these = [one for snapshot, one in drilled(repo).items() if snapshot in snapshots]
-    return max(of_these, key=lambda one: one.time, default=None)
+    now = datetime.now(UTC)
+    return max(
+        of_these, key=lambda one: (not is_of_the_future(one.time, now), one.time), default=None
+    )
 
 
 def as_drilled(note: Note) -> Drilled:
@@ -83,7 +96,7 @@ def judge(notes: Iterable[Note]) -> dict[SnapshotId, Proof]:
     """Return the proof of each snapshot after *notes*, read in chronological order: a verdict with
     findings revokes the earlier ones."""
     found: dict[SnapshotId, Proof] = {}
-    for note in sorted(notes, key=lambda note: note.time):
+    for note in chronological(notes):
         if note.snapshot is not None and (proof := _proof(note)) is not None:
             before = found.get(note.snapshot, Proof.NONE)
             found[note.snapshot] = max(before, proof) if proof else proof

@@ -26,7 +26,7 @@ from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.swap.kept import NotedKept
 from pgsnap.words import size
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
-from pgsnap.workflows.notes.verdicts import VERDICT
+from pgsnap.workflows.notes.verdicts import VERDICT, chronological
 from pgsnap.workflows.retention.policy import RETIRE_AFTER
 from pgsnap.workflows.sync.records import PushRecord
 from pgsnap.workflows.watch import facts
@@ -170,7 +170,7 @@ def _damage(
         words = "1 stored chunk is" if marks == 1 else f"{marks} stored chunks are"
         report.add(Verdict.FAILED, "damage", f"{words} marked as damaged: snap repair")
     last: dict[SnapshotId, Note] = {}
-    for note in sorted(verdicts, key=lambda note: note.time):
+    for note in chronological(verdicts, report.now):
         if note.snapshot is not None and note.body.get("by") == "verify":
             last[note.snapshot] = note
     ill = {snapshot for snapshot, note in last.items() if note.body.get("findings") != 0}

@@ -11,7 +11,12 @@ from pgsnap.errors import CorruptionError
 from pgsnap.model import Finding, Note, SnapshotId, Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
-from pgsnap.workflows.notes.verdicts import SERVER_KEY, as_drilled
+from pgsnap.workflows.notes.verdicts import (
+    SERVER_KEY,
+    as_drilled,
+    chronological,
+    is_of_the_future,
+)
 from pgsnap.workflows.retention.policy import RETIRE_AFTER, out_of_use
 from pgsnap.workflows.watch.ages import span
 
@@ -114,7 +119,12 @@ class Labels:
             newest = self.chains.newest_regular(chain)
         if newest is not None and self.chains.is_ahead(newest):
             newest = None
-        of_chain = [note for note in self.verdicts if note.database == chain.label]
+        of_chain = [
+            note
+            for note in chronological(self.verdicts, self.now)
+            # How old one of a wrong clock is nobody knows.
+            if note.database == chain.label and not is_of_the_future(note.time, self.now)
+        ]
         if chain.servers is not None:
             servers = self.repo.servers_of(chain.label)
             # A note may name the server of a snapshot that was dropped; a note without one counts
@@ -125,7 +135,6 @@ class Labels:
                 for note in of_chain
                 if servers.get(note.snapshot or b"", note.body.get(SERVER_KEY)) in mine
             ]
-        of_chain.sort(key=lambda note: note.time)
         sound = [note.time for note in of_chain if _passed(note)]
         drills = [note for note in of_chain if note.body.get("by") == "drill"]
         return LabelState(
