@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -79,6 +82,27 @@ def test_the_next_copy_is_made_after_the_answer(snap: CommandLine, shop: Databas
     assert again["warm_copy"] == copy
     assert shop.psql("SELECT count(*) FROM orders") == "5000"
     wait_for_copy(shop, other_than=copy)
+
+
+def test_a_password_of_the_command_line_is_no_argument_of_the_process_in_the_background(
+    snap: CommandLine, shop: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (snap.work / "snap.toml").write_text('repository = "repo"\nwarm = 1\n')
+    dsn = ("--dsn", f"{shop.dsn}{'&' if '?' in shop.dsn else '?'}password=marked-secret")
+    snap.ok("commit", "-m", "first", *dsn)
+    started: list[str] = []
+
+    def start(argv: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        started.extend(argv)
+        return subprocess.Popen(argv, **options)
+
+    noting = SimpleNamespace(Popen=start, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr("pgsnap.cli.wiring.warming.copies.subprocess", noting)
+    snap.ok("restore", "latest", "--yes", *dsn)
+    assert "--warm" in started
+    assert "marked-secret" not in " ".join(started)
+    # It has it all the same.
+    wait_for_copy(shop)
 
 
 def test_a_copy_that_could_not_be_made_in_the_background_is_reported(

@@ -74,13 +74,18 @@ def refill_later(invocation: Invocation, snapshot_id: SnapshotId) -> None:
     drops those of other snapshots."""
     if not invocation.settings.warm:
         return
+    given, environ = invocation.given, dict(os.environ)
+    if given.dsn is not None:
+        # Its password would be in the list of processes until long after the answer.
+        environ["DATABASE_URL"] = given.dsn
+        given = replace(given, dsn=None)
     options = [
-        (f"--{each.name.replace('_', '-')}", getattr(invocation.given, each.name))
-        for each in fields(invocation.given)
+        (f"--{each.name.replace('_', '-')}", getattr(given, each.name)) for each in fields(given)
     ]
     words = [word for name, value in options if value is not None for word in (name, value)]
     subprocess.Popen(
         [*_PROGRAM, "restore", snapshot_id.hex(), "--warm", "--quiet", *words],
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
