@@ -99,7 +99,7 @@ def keep_order(
                 head += event
                 if len(head) < head_bytes:
                     continue
-                event, head = _frozen(head, head_bytes), None
+                event, head = frozen(head[:head_bytes]) + head[head_bytes:], None
             yield event
         elif isinstance(event, SectionEnd):
             if head is not None:
@@ -121,13 +121,12 @@ def keep_order(
                 yield b"BEGIN; TRUNCATE ONLY " + encode(name, encoding) + b"; "
 
 
-def _frozen(text: bytes, head_bytes: int) -> bytes:
-    """Return the beginning of a section, of which *head_bytes* end with its COPY statement, such
-    that this freezes the rows."""
-    head, rows = text[:head_bytes], text[head_bytes:]
+def frozen(head: bytes) -> bytes:
+    """Return the *head* of a section, which ends with its COPY statement, such that this freezes
+    the rows: the table must have been emptied in the same transaction."""
     if not head.endswith(_COPY_END):
-        return text
-    return head.removesuffix(_COPY_END) + _COPY_FROZEN + rows
+        return head
+    return head.removesuffix(_COPY_END) + _COPY_FROZEN
 
 
 def _table(start: SectionStart) -> Table:

@@ -309,13 +309,9 @@ def delete_rows(place: int, facts: LiveFacts, columns: Sequence[str], rows: int)
     )
 
 
-def empty_table(facts: LiveFacts) -> str:
-    """Return SQL that deletes all rows. A table that others refer to cannot be truncated."""
-    return (
-        f"DELETE FROM ONLY {quoted(facts.table)};\n"
-        if facts.is_referenced
-        else f"TRUNCATE ONLY {quoted(facts.table)};\n"
-    )
+def delete_all_rows(facts: LiveFacts) -> str:
+    """Return SQL that empties a table that cannot be truncated, because others refer to it."""
+    return f"DELETE FROM ONLY {quoted(facts.table)};\n"
 
 
 def check_keys(keys: Iterable[ForeignKey]) -> Iterator[str]:

@@ -22,12 +22,13 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.targets.checks.preflight import find_database, refuse
 from pgsnap.targets.load.feeder import Expected, Feeder
+from pgsnap.targets.load.row_order import frozen
 from pgsnap.targets.swap.transactions import transaction_of, was_committed
 from pgsnap.targets.tables.put_back import (
     LiveFacts,
     check_keys,
+    delete_all_rows,
     delete_rows,
-    empty_table,
     event_triggers,
     gone_rows_table,
     lock_tables,
@@ -38,6 +39,13 @@ from pgsnap.targets.tables.put_back import (
     set_sequences,
     triggers_off,
     triggers_on,
+)
+from pgsnap.targets.tables.rewriting import (
+    INDEXED_ROWS_MAX,
+    PlainIndex,
+    empty_to_fill,
+    make_again,
+    plain_indexes,
 )
 from pgsnap.targets.tables.swap import LOCK_SECONDS
 from pgsnap.words import some
@@ -219,13 +227,20 @@ class _PutBack(OneTransaction):
             # Unlike when the plan was made. Nothing was written.
             refuse((*found.problems, *problems), f"the restore of what differs in {self._database}")
         self._progress.phase("load", sum(each.wanted.plain_bytes for each in found.tables))
+        chosen = [(each, self._rows_of(each, facts[each.table])) for each in found.tables]
+        truncated = [
+            each for each, rows in chosen if rows is None and not facts[each.table].is_referenced
+        ]
+        # Before anything is locked so that this session would wait.
+        indexes = self._indexes(truncated)
         yield self._sql(triggers_off(facts.values(), replica=replica))
         encoding = self._snapshot.origin.client_encoding
-        chosen = [(each, self._rows_of(each, facts[each.table])) for each in found.tables]
         for place, (each, rows) in enumerate(chosen):
             yield SectionStart(each.wanted.name)
-            if rows is None:
-                yield self._sql(empty_table(facts[each.table]))
+            if rows is None and each.table in indexes:
+                yield self._sql(empty_to_fill(each.table, indexes[each.table]))
+            elif rows is None:
+                yield self._sql(delete_all_rows(facts[each.table]))
             elif rows.gone:
                 columns = columns_of(self._repo, each.wanted, encoding)
                 yield self._sql(gone_rows_table(place, each.table, columns))
@@ -233,7 +248,7 @@ class _PutBack(OneTransaction):
                 yield self._sql(delete_rows(place, facts[each.table], columns, len(rows.gone)))
         # All that goes is gone: unique values may have moved from row to row.
         for each, rows in chosen:
-            yield from self._load(each, rows)
+            yield from self._load(each, rows, indexes.get(each.table))
         yield SectionStart(SectionName(SectionKind.POST_DATA))
         yield from map(self._sql, check_keys(keys))
         yield self._sql(
@@ -250,10 +265,27 @@ class _PutBack(OneTransaction):
         rows = seen or row_changes(self._repo, different)
         return None if rows is not None and rows.gone and not facts.key else rows
 
-    def _load(self, each: Different, rows: RowChanges | None) -> Iterator[DumpEvent]:
+    def _indexes(self, truncated: list[Different]) -> dict[TableName, tuple[PlainIndex, ...]]:
+        """Return of each table the indexes to do without while it is filled."""
+        if not truncated:
+            return {}
+        with self._server.connect(self._database) as session:
+            return {
+                each.table: plain_indexes(session, each.table)
+                if (each.wanted.rows or 0) > INDEXED_ROWS_MAX
+                else ()
+                for each in truncated
+            }
+
+    def _load(
+        self, each: Different, rows: RowChanges | None, indexes: tuple[PlainIndex, ...] | None
+    ) -> Iterator[DumpEvent]:
+        """Yield the rows that a table lacks. *indexes* are those that were dropped; None if it was
+        not truncated."""
         if rows is None:
             self._copied.append(Expected(each.wanted.name, each.wanted.rows or 0))
-            yield from self._rows(each.wanted, {})
+            yield from self._rows(each.wanted, {}, bytes if indexes is None else frozen)
+            yield self._sql(make_again(indexes or ()))
         elif rows.lost:
             yield SectionStart(each.wanted.name)
             yield read_head(self._repo.chunks, each.wanted)

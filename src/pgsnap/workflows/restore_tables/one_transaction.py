@@ -115,12 +115,18 @@ class OneTransaction(ABC):
         yield from without_unknown_sets(events, self._info.major)
         yield b"\n"
 
-    def _rows(self, section: Section, names: Mapping[TableName, TableName]) -> Iterator[DumpEvent]:
-        """Yield a section of rows, with *names* in place of the dump's in its COPY statement."""
+    def _rows(
+        self,
+        section: Section,
+        names: Mapping[TableName, TableName],
+        changed: Callable[[bytes], bytes] = bytes,
+    ) -> Iterator[DumpEvent]:
+        """Yield a section of rows, with *names* in place of the dump's in its COPY statement, as
+        *changed* returns it."""
         events = section_events(self._repo, self._snapshot, [section])
 
         def with_names(head: bytes) -> bytes:
-            return copy_into(head, copied_name(section), names, self._encoding)
+            return changed(copy_into(head, copied_name(section), names, self._encoding))
 
         return with_heads(events, lambda _: (section.head_bytes, with_names))
 

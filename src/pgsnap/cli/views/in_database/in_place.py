@@ -125,7 +125,7 @@ def changed_plan_lines(
             (
                 "Note",
                 "triggers do not fire, those of audits neither; subscribers get the changes; a"
-                " snapshot that another session took before sees rewritten tables empty",
+                " snapshot that another session took before sees rewritten tables as they are then",
             )
         )
     facts += [("Note", render.plain(warning)) for warning in plan.warnings]

@@ -1,0 +1,73 @@
+"""A live table that is emptied and filled within one transaction: without the indexes that cost
+more to keep up row by row than to make again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pgsnap.dump.definitions.table_parts import TableName, quoted
+from pgsnap.sessions.base import Session, ident, literal
+
+# Below, a load with its indexes takes no longer.
+INDEXED_ROWS_MAX = 10_000
+
+# Those of which CREATE INDEX gives all there is again: no constraint, foreign key, replica
+# identity, CLUSTER, partitioned index, extension, comment or tablespace is tied to them, and no
+# function of the user's is called.
+_PLAIN_INDEXES = """
+SELECT n.nspname, c.relname, pg_catalog.pg_get_indexdef(c.oid)
+FROM pg_catalog.pg_class t
+JOIN pg_catalog.pg_namespace m ON m.oid = t.relnamespace
+JOIN pg_catalog.pg_index i ON i.indrelid = t.oid
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE m.nspname = {schema} AND t.relname = {name} AND t.relkind = 'r'
+  AND pg_catalog.pg_has_role(t.relowner, 'USAGE')
+  AND pg_catalog.has_schema_privilege(n.oid, 'CREATE')
+  AND c.relkind = 'i' AND NOT c.relispartition AND c.reltablespace = 0
+  AND i.indisvalid AND i.indisready AND i.indislive AND NOT i.indisprimary
+  AND NOT i.indisexclusion AND NOT i.indisreplident AND NOT i.indisclustered
+  AND i.indexprs IS NULL AND i.indpred IS NULL
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_description d
+    WHERE d.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objoid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+    WHERE d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = c.oid)
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
+    AND d.deptype IN ('e', 'x'))
+ORDER BY c.oid
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainIndex:
+    """An index that can be dropped and made again: its schema and name, and the statement that
+    makes it."""
+
+    schema: str
+    name: str
+    definition: str
+
+
+def plain_indexes(session: Session, table: TableName) -> tuple[PlainIndex, ...]:
+    """Return those of *table*, in the order in which they were made. Raises QueryFailed."""
+    schema, name = (f"{literal(each)}::pg_catalog.name" for each in table)
+    rows = session.query(_PLAIN_INDEXES.format(schema=schema, name=name))
+    return tuple(PlainIndex(*(value or "" for value in row)) for row in rows)
+
+
+def empty_to_fill(table: TableName, indexes: Sequence[PlainIndex]) -> str:
+    """Return SQL that empties *table*, to which no other may refer, and drops *indexes*."""
+    dropped = "".join(
+        f"DROP INDEX {ident(index.schema)}.{ident(index.name)};\n" for index in indexes
+    )
+    return f"TRUNCATE ONLY {quoted(table)};\n{dropped}"
+
+
+def make_again(indexes: Sequence[PlainIndex]) -> str:
+    """Return SQL that makes *indexes* again, in the tablespace that they were in: the default may
+    have been set to another one."""
+    made = "".join(f"{index.definition};\n" for index in indexes)
+    return f"SET LOCAL default_tablespace = '';\n{made}" if made else ""
