@@ -20,7 +20,8 @@ _LOCATIONS = (
     " chunk_bytes, epoch, salt FROM chunks JOIN packs USING (pack_no)"
 )
 _BELOW = (
-    "WITH RECURSIVE chain(id) AS (VALUES {} UNION"
+    # Apart: SQLite joins 500 terms at most, and each value counts unless they stand alone.
+    "WITH RECURSIVE asked(id) AS (VALUES {}), chain(id) AS (SELECT id FROM asked UNION"
     " SELECT base FROM chain JOIN chunks USING (id) WHERE base IS NOT NULL)"
     f" {_LOCATIONS} WHERE chunks.id IN chain"
 )

@@ -208,3 +208,10 @@ def test_what_a_remote_store_fails_to_read_is_raised_and_ends_the_threads(
     with pytest.raises(StoreError, match="unreachable"):
         list(reader.read_ahead((None, chunk, BATCH_BYTES) for chunk in many(repo)))
     assert not [one for one in threading.enumerate() if one.name.startswith("snap-")]
+
+
+def test_chains_of_many_chunks_are_found_at_once(repo: Repository) -> None:
+    """SQLite joins 500 terms at most; more were taken for a damaged index."""
+    wanted = newest(repo)
+    others = [number.to_bytes(32) for number in range(1200)]
+    assert repo.index.chains([*others, *wanted]) == repo.index.chains(wanted)
