@@ -18,6 +18,7 @@ from pgsnap.errors import CorruptionError
 from pgsnap.limits import EDITS_MAX, KIB
 
 Edits: TypeAlias = NDArray[np.int64]
+_Listed: TypeAlias = "tuple[list[int], list[int], list[int], int]"
 
 _VARINT_BYTES_MAX = 4
 # Small enough that malloc has such a block at hand.
@@ -45,7 +46,28 @@ def encode_edits(edits: Edits, base: bytes, plain: bytes) -> bytes:
 def decode_edits(frame: bytes, base: bytes, chunk_bytes: int) -> bytes:
     """Return the chunk, of *chunk_bytes* bytes, of a *frame* against *base*. Raises
     CorruptionError, and ZstdError."""
-    gaps, removed, added, text_at = _read(frame)
+    return _patched(frame, _read(frame), base, chunk_bytes)
+
+
+def decode_with_places(
+    frame: bytes, base: bytes, chunk_bytes: int
+) -> tuple[bytes, list[tuple[int, int]]]:
+    """Return the same, and where the chunk has what edits put into it, in order: with the same
+    start and end where one only removes. Raises CorruptionError."""
+    edits = _read(frame)
+    try:
+        plain = _patched(frame, edits, base, chunk_bytes)
+    except zstandard.ZstdError as error:
+        raise CorruptionError("a frame does not decompress", detail=f"{error}.") from None
+    places, at = [], 0
+    for gap, _, added in zip(*edits[:3], strict=True):
+        places.append((at + gap, at + gap + added))
+        at += gap + added
+    return plain, places
+
+
+def _patched(frame: bytes, edits: _Listed, base: bytes, chunk_bytes: int) -> bytes:
+    gaps, removed, added, text_at = edits
     if sum(gaps) + sum(removed) > len(base):
         raise _damaged("An edit lies beyond its base.")
     added_bytes = sum(added)
@@ -121,7 +143,7 @@ def _joined(data: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) ->
     return b"".join([view[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)])
 
 
-def _read(frame: bytes) -> tuple[list[int], list[int], list[int], int]:
+def _read(frame: bytes) -> _Listed:
     """Return the edits of a frame (the gap before each, what it removes, what it adds), and where
     its text begins."""
     if frame and frame[0] < 0x80:

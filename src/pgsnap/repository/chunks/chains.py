@@ -10,6 +10,7 @@ from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.limits import KIB, MIB
 from pgsnap.model import ChunkId, Location, PackId
 from pgsnap.repository.layout import pack_name
+from pgsnap.repository.scopes import side_by_side
 from pgsnap.stores.base import Store
 
 # Bytes of frames held in advance; the rest is read when needed. A batch of chunks needs half.
@@ -49,14 +50,24 @@ class Chains:
 
     def read_ahead(self, store: Store, chunks: Iterable[ChunkId]) -> None:
         """Read the frames needed for *chunks*. Read errors are left to `frame`."""
-        for run in _runs(self._wanted(chunks)):
-            start = run[0].offset
+        self.hold(store, self._wanted(chunks))
+
+    def hold(self, store: Store, locations: Iterable[Location], at_once: int = 1) -> None:
+        """Read the frames at *locations*, with *at_once* requests under way at a time. Read errors
+        are left to `frame`."""
+
+        def read(run: Sequence[Location]) -> bytes:
             with contextlib.suppress(CorruptionError, ObjectNotFound):
-                data = store.get(pack_name(run[0].pack), start, _end(run[-1]) - start)
-                for location in run:
-                    frame = data[location.offset - start : _end(location) - start]
-                    self._held[location.pack, location.offset] = frame
-                    self.held_bytes += len(frame)
+                start = run[0].offset
+                return store.get(pack_name(run[0].pack), start, _end(run[-1]) - start)
+            return b""
+
+        for run, data in side_by_side(_runs(locations), read, at_once):
+            start = run[0].offset
+            for location in run if data else ():
+                frame = data[location.offset - start : _end(location) - start]
+                self._held[location.pack, location.offset] = frame
+                self.held_bytes += len(frame)
 
     def frame(self, store: Store, location: Location) -> bytes:
         """Return the bytes of a frame. Raises CorruptionError, ObjectNotFound, StoreError."""

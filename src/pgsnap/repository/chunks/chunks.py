@@ -70,9 +70,13 @@ class ChunkReader:
     def chains(self, chunks: Sequence[ChunkId]) -> Chains:
         """Return the frames of *chunks* for `read`, with those needed to decode them already
         read."""
-        chains = Chains(self._index.chains(chunks))
+        chains = Chains(self.places(chunks))
         chains.read_ahead(self._store, chunks)
         return chains
+
+    def places(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
+        """Return the frames of *chunks* and of every base in their chains, least depth first."""
+        return self._index.chains(chunks)
 
     def read_ahead(
         self, wanted: Iterable[tuple[_Mark, ChunkId | None, int]], *, exact: bool = False
@@ -206,7 +210,7 @@ class ChunkReader:
                 # If the decoded chunk is sound, so are its bases: hashing every base would take as
                 # long as decoding it. Each of them is hashed only if something is wrong.
                 with contextlib.suppress(CorruptionError, ObjectNotFound):
-                    return self._check(location, self._unchecked(location, chains, near))
+                    return self.check(location, self._unchecked(location, chains, near))
             try:
                 return self._decode_frame(location, chains, near, failed)
             except (CorruptionError, ObjectNotFound) as error:
@@ -231,7 +235,7 @@ class ChunkReader:
         plain = None
         if base is not None and (plain := near.get(base)) is None:
             plain = self._decode(base, chains, location.frame.depth, near, failed)
-        return self._check(location, self._decompress(location, chains, plain))
+        return self.check(location, self._decompress(location, chains, plain))
 
     def _unchecked(
         self, location: Location, chains: Chains, near: Mapping[ChunkId, bytes]
@@ -245,7 +249,7 @@ class ChunkReader:
         if base is None:
             # All frames of a chain are held at once, so only if they are small.
             first = _length_of_chain(path)
-            frames = [self._frame(below, chains) for below in path[:first]]
+            frames = [self.frame(below, chains) for below in path[:first]]
             if frames:
                 sizes = [below.frame.chunk_bytes for below in path[:first]]
                 plain = decompress_chain(frames, sizes)
@@ -255,10 +259,12 @@ class ChunkReader:
         return plain
 
     def _decompress(self, location: Location, chains: Chains, base: bytes | None) -> bytes:
-        data = self._frame(location, chains)
+        data = self.frame(location, chains)
         return decompress(location.frame.codec, data, location.frame.chunk_bytes, base)
 
-    def _frame(self, location: Location, chains: Chains) -> bytes:
+    def frame(self, location: Location, chains: Chains) -> bytes:
+        """Return the frame at *location*, opened if it is sealed. Raises CorruptionError,
+        ObjectNotFound."""
         frame = location.frame
         if frame.chunk_bytes > PLAIN_BYTES_MAX or frame.frame_bytes > PLAIN_BYTES_MAX + SEAL_BYTES:
             raise CorruptionError("a pack's table claims a frame that is too large")
@@ -284,7 +290,7 @@ class ChunkReader:
         `chains` for its base. Raises CorruptionError."""
         frame, packed = self.opened(location, data)
         base = None if frame.base is None else self.read(frame.base, chains=bases)
-        self._check(location, decompress(frame.codec, packed, frame.chunk_bytes, base))
+        self.check(location, decompress(frame.codec, packed, frame.chunk_bytes, base))
         return frame, packed
 
     def lacks_base(self, location: Location) -> bool:
@@ -292,7 +298,8 @@ class ChunkReader:
         base = location.frame.base
         return base is not None and not self._index.with_bases([base])
 
-    def _check(self, location: Location, plain: bytes) -> bytes:
+    def check(self, location: Location, plain: bytes) -> bytes:
+        """Return *plain* if it is the chunk of the frame at *location*. Raises CorruptionError."""
         if self.scheme.naming.name(plain) != location.frame.chunk:
             raise CorruptionError(
                 f"a frame of pack {location.pack.hex()[:12]} does not hash to its chunk's name"

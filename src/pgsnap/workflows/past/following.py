@@ -3,6 +3,7 @@ columns are those that it has later."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -54,7 +55,6 @@ class Trail:
         self._snapshots = snapshots
         self._name = name
         self._last: SnapshotTables | None = None
-        self._kept: View | None = None
 
     def newest_table(self) -> PastTable | None:
         """Return the table in the newest snapshot that has it, None if none has."""
@@ -82,26 +82,11 @@ class Trail:
             except (CorruptionError, ObjectNotFound) as error:
                 snapshot = self._repo.snapshot(snapshot_id)
                 view = View(snapshot_id, snapshot, None, names, f"it is damaged: {error.message}")
-            yield self._with_kept(view)
+            yield view
             if view.is_end:
                 return
             if view.table is not None:
                 newer, names, name = view.table, view.key, view.table.name
-
-    def keep_notes(self, view: View) -> None:
-        """Let the next view say what *view* says too: its rows are not known, so they are compared
-        with none."""
-        self._kept = view
-
-    def _with_kept(self, view: View) -> View:
-        kept, self._kept = self._kept, None
-        if kept is None:
-            return view
-        between, before = dict(kept.renamed), dict(view.renamed)
-        renamed = {new: before.pop(old, old) for new, old in between.items()}
-        return replace(
-            view, notes=kept.notes + view.notes, renamed=(*renamed.items(), *before.items())
-        )
 
     def _tables(self, snapshot_id: SnapshotId) -> SnapshotTables:
         """Return the tables of a snapshot; definitions that are those of the last one are not read
@@ -109,6 +94,7 @@ class Trail:
         tables = SnapshotTables(self._repo, snapshot_id)
         if self._last is not None:
             tables.share(self._last)
+            self._last.let_go()
         self._last = tables
         return tables
 
@@ -148,6 +134,45 @@ class Trail:
             tuple(notes),
             tuple(renamed.items()),
             is_end=bool(lacking),
+        )
+
+
+class Views:
+    """The views of a trail in their order, of which the next ones can be looked at before."""
+
+    def __init__(self, views: Iterator[View]) -> None:
+        self._views = views
+        self._waiting: deque[View] = deque()
+        self._kept: View | None = None
+
+    def __iter__(self) -> Iterator[View]:
+        while (view := next(self.upcoming(1), None)) is not None:
+            self._waiting.popleft()
+            yield self._with_kept(view)
+
+    def upcoming(self, count: int) -> Iterator[View]:
+        """Yield the next *count* views, as far as there are so many."""
+        for number in range(count):
+            if number == len(self._waiting):
+                view = next(self._views, None)
+                if view is None:
+                    return
+                self._waiting.append(view)
+            yield self._waiting[number]
+
+    def keep_notes(self, view: View) -> None:
+        """Let the next view say what *view* says too: its rows are not known, so they are compared
+        with none."""
+        self._kept = view
+
+    def _with_kept(self, view: View) -> View:
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return view
+        between, before = dict(kept.renamed), dict(view.renamed)
+        renamed = {new: before.pop(old, old) for new, old in between.items()}
+        return replace(
+            view, notes=kept.notes + view.notes, renamed=(*renamed.items(), *before.items())
         )
 
 

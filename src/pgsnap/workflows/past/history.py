@@ -20,7 +20,7 @@ from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.rows.assembled import Field, same_field
 from pgsnap.words import did_you_mean, plural
 from pgsnap.workflows.contents.table_names import shown
-from pgsnap.workflows.past.following import Trail, View
+from pgsnap.workflows.past.following import Trail, View, Views
 from pgsnap.workflows.past.presence import Hit, Presence, Rows, key_tests
 from pgsnap.workflows.past.row_keys import RowKey, key_columns, parse_row_key
 from pgsnap.workflows.past.tables import PastTable
@@ -217,9 +217,9 @@ def _events(
     history: RowHistory, trail: Trail, presence: Presence, read_bytes_max: int | None
 ) -> Iterator[RowEvent]:
     newer: tuple[View, Rows] | None = None
-    first_bytes = 0
     unknown: list[tuple[SnapshotId, str]] = []
-    for view in trail.views(history.key.columns):
+    views = Views(trail.views(history.key.columns))
+    for view in views:
         history.snapshots += 1
         if view.is_end:
             history.ends = view.notes[-1]
@@ -228,24 +228,26 @@ def _events(
         rows: Rows = ()
         if not reason:
             try:
-                rows = presence.rows(view, newer)
+                if not presence.is_surely_absent(view, newer, views):
+                    rows = presence.rows(view, newer)
             except (CorruptionError, ObjectNotFound) as error:
                 reason = f"it is damaged: {error.message}"
         history.read_bytes = presence.read_bytes
         if reason:
             unknown.append((view.snapshot_id, reason))
             history.unknown.append(unknown[-1])
-            trail.keep_notes(view)
+            views.keep_notes(view)
             continue
         if newer is None:
             history.present = tuple(_version(view, hit) for hit in rows)
-            first_bytes = presence.read_bytes
+            if read_bytes_max is not None:
+                presence.read_at_most = presence.read_bytes + read_bytes_max
         elif (event := _event(newer, (view, rows), unknown)) is not None:
             yield event
         unknown = []
         newer = view, rows
         history.oldest = view.snapshot_id
-        if read_bytes_max is not None and presence.read_bytes - first_bytes > read_bytes_max:
+        if presence.read_at_most is not None and presence.read_bytes > presence.read_at_most:
             history.stopped_at = view.snapshot_id
             break
     if newer is not None and newer[1]:

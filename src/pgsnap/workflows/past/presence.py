@@ -26,8 +26,9 @@ from pgsnap.rows.assembled import Field, LongRow, RowAssembly
 from pgsnap.rows.matching import FieldTest, RowMatcher
 from pgsnap.workflows.diff.recipe_steps import Placed
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, SectionPair, within_rows
+from pgsnap.workflows.past.absence import Absence
 from pgsnap.workflows.past.conditions import Condition, tests_of
-from pgsnap.workflows.past.following import View
+from pgsnap.workflows.past.following import View, Views
 from pgsnap.workflows.past.row_keys import RowKey
 from pgsnap.workflows.past.tables import TablePart
 
@@ -72,7 +73,25 @@ class Presence:
         self._key = key
         self._progress = progress
         self._read_node = lru_cache(_NODES_HELD)(repo.chunks.read)
-        self.read_bytes = 0
+        self._absence = Absence(repo, _layout, self._matcher, self._read_node, progress)
+        self._read_bytes = 0
+        self.read_at_most: int | None = None
+        """How much may be read to look at many snapshots at once."""
+
+    @property
+    def read_bytes(self) -> int:
+        """How many bytes of rows were read."""
+        return self._read_bytes + self._absence.read_bytes
+
+    def is_surely_absent(
+        self, view: View, newer: tuple[View, Rows] | None, following: Views
+    ) -> bool:
+        """Return whether no row of *view* has the key, as far as that is found in many snapshots at
+        once: in those *following*, if a *newer* one has none. Raises StoreError."""
+        if newer is not None and not newer[1] and view.table is not None:
+            left = None if self.read_at_most is None else self.read_at_most - self.read_bytes
+            self._absence.look_ahead(newer[0], view, following, left)
+        return self._absence.is_certain(view)
 
     def rows(self, view: View, newer: tuple[View, Rows] | None) -> Rows:
         """Return the rows in the table of *view*, from those that a *newer* snapshot has. Raises
@@ -151,7 +170,7 @@ class Presence:
             )
             finder.attach(pair, (part, before))
             pair.compare()
-            self.read_bytes += pair.read_bytes
+            self._read_bytes += pair.read_bytes
             if view.is_unique and finder.hits[BEFORE]:
                 # It may have ended within another row.
                 found += finder.hits[BEFORE]
@@ -179,7 +198,7 @@ class Presence:
                 )
                 finder.attach(pair, (part, before))
                 pair.compare()
-                self.read_bytes += pair.read_bytes
+                self._read_bytes += pair.read_bytes
                 finder.finish()
                 found += finder.hits[BEFORE]
                 left.subtract(hit.text for hit in finder.hits[AFTER])
@@ -224,7 +243,7 @@ class Presence:
         return RowMatcher(tests, len(columns))
 
     def _advance(self, size: int, part: TablePart) -> None:
-        self.read_bytes += size
+        self._read_bytes += size
         self._progress.advance(size, str(part.section.name))
 
 
@@ -295,8 +314,8 @@ def _layout(part: TablePart, view: View) -> object:
     """Return what decides how the fields of a key are found in a part's rows."""
     columns = part.columns or ()
     assert view.table is not None
-    places = [columns.index(one) for one in view.key if one in columns]
-    types = [view.table.types.get(one, "") for one in view.key]
+    places = tuple(columns.index(one) for one in view.key if one in columns)
+    types = tuple(view.table.types.get(one, "") for one in view.key)
     return len(columns), places, types, view.table.encoding
 
 

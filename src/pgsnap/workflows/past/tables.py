@@ -54,6 +54,11 @@ class SnapshotTables:
         if other._listed[1] == self._listed[1]:
             self._read = other.definitions
 
+    def let_go(self) -> None:
+        """Hold the lists of its sections no longer; they are read again if they are asked for."""
+        for name in ("_listed", "_by_partition"):
+            self.__dict__.pop(name, None)
+
     @property
     def encoding(self) -> str:
         """The encoding of its rows."""
