@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
+from pgsnap.model import Note
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack, note_tables_put_back
 from support.running.commandline import CommandLine
@@ -168,3 +169,42 @@ def test_the_last_restore_is_undone_whatever_the_clock_said(
     done = shop.ok("undo", "--yes", "--json").json
     assert done["undoes"]["kind"] == kind
     assert (rows(database), rows(database, "p")) == ("3", "")
+
+
+def test_notes_that_somebody_else_wrote_oddly_are_passed_over(
+    shop: CommandLine, database: Database
+) -> None:
+    database.psql("INSERT INTO t VALUES (2)")
+    kept = shop.ok("restore", "first", "--yes", "--json").json["kept"]
+    oid, identifier, transaction = database.psql(
+        "SELECT d.oid, s.system_identifier, pg_current_xact_id() FROM pg_control_system() s,"
+        " pg_database d WHERE d.datname = current_database()"
+    ).split("|")
+    sound = {
+        "oid": int(oid),
+        "system_identifier": identifier,
+        "transaction": int(transaction),
+        "safety": "ab" * 32,
+        "database": database.name,
+        "tables": [["public", "t"]],
+    }
+    odd: list[tuple[str, object]] = [
+        *[("transaction", each) for each in (None, "x", 1.5, True, -1, 10**30, [])],
+        *[("safety", each) for each in (None, "xy", [1], 7)],
+    ]
+    lists = [(key, each) for key in ("tables", "new", "kept", "keys") for each in (None, "x", [1])]
+    with Repository.open(shop.work / "database" / "backups") as repo:
+        for kind, more in (("put_back", []), ("tables_put_back", [*lists, ("new", [["a"]])])):
+            for key, value in [*odd, *more]:
+                body = {**sound, key: value}
+                repo.add_note(Note(kind, database.name, datetime.now(UTC), None, body))
+        body = {"live": database.name, "kept": kept, "action": "restore", "oid": [], "order": "x"}
+        repo.add_note(Note("swapped", database.name, datetime.now(UTC), None, body))
+        body = {"kept": [], "why": "never made"}
+        repo.add_note(Note("discarded", database.name, datetime.now(UTC), None, body))
+        body = {"system_identifier": identifier, "database_oid": [], "use": "live"}
+        repo.add_note(Note("baseline", database.name, datetime.now(UTC), None, body))
+    shop.ok("status")
+    assert shop.ok("undo", "--yes", "--json").json["undoes"]["kind"] == "database"
+    assert rows(database) == "1,2"
+    shop.ok("restore", "first", "--yes", "--discard-old")

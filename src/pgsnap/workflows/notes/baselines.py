@@ -119,7 +119,7 @@ def drop_useless(repo: Repository, session: Session, system_identifier: str) -> 
             return True
         oid = note.body.get("database_oid")
         key = note.database, oid
-        if oid not in there or key in newer:
+        if not isinstance(oid, int) or oid not in there or key in newer:
             return False
         newer.add(key)
         return True

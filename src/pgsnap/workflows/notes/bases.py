@@ -110,7 +110,7 @@ def _swaps(
     its name back, None if none did that last."""
     notes = read_kept_notes(repo, label)
     never = {
-        note.body.get("kept") for note in notes.discarded if note.body.get("why") == NEVER_MADE
+        str(note.body.get("kept")) for note in notes.discarded if note.body.get("why") == NEVER_MADE
     }
     swaps = sorted(
         (
@@ -118,7 +118,7 @@ def _swaps(
             for note in notes.swapped
             if note.body.get("live") == name
             and note.body.get("system_identifier") == identifier
-            and note.body.get("kept") not in never
+            and str(note.body.get("kept")) not in never
         ),
         key=order_of,
     )

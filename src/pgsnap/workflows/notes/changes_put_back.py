@@ -15,6 +15,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.swap.kept import PUT_BACK, order_of
 from pgsnap.targets.swap.transactions import was_committed
+from pgsnap.workflows.notes.bodies import safety_in, transaction_in
 from pgsnap.workflows.notes.order import next_order
 
 
@@ -69,9 +70,10 @@ def last_put_back(
         and note.body.get("oid") == oid
     ]
     for note in sorted(found, key=order_of, reverse=True):
-        if was_committed(session, int(str(note.body["transaction"]))):
-            safety = bytes.fromhex(str(note.body["safety"]))
-            action = str(note.body.get("action", "restore"))
-            database, order = str(note.body["database"]), order_of(note)[0]
-            return PutBack(note.time, note.snapshot, safety, database, action, order)
+        transaction, safety = transaction_in(note), safety_in(note)
+        if transaction is None or safety is None or not was_committed(session, transaction):
+            continue
+        action = str(note.body.get("action", "restore"))
+        database, order = str(note.body.get("database", "")), order_of(note)[0]
+        return PutBack(note.time, note.snapshot, safety, database, action, order)
     return None

@@ -17,6 +17,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.swap.kept import TABLES_PUT_BACK, order_of
 from pgsnap.targets.swap.transactions import was_committed
+from pgsnap.workflows.notes.bodies import lists_in, safety_in, transaction_in
 from pgsnap.workflows.notes.order import next_order
 
 
@@ -88,27 +89,35 @@ def tables_put_back(
         and note.body.get("oid") == oid
     ]
     for note in sorted(found, key=order_of, reverse=True):
-        if was_committed(session, int(str(note.body["transaction"]))):
-            yield _read(note)
+        transaction, done = transaction_in(note), _read(note)
+        if transaction is None or done is None:
+            continue
+        if was_committed(session, transaction):
+            yield done
 
 
-def _read(note: Note) -> TablesPutBack:
+def _read(note: Note) -> TablesPutBack | None:
     body = note.body
-    safety = str(body.get("safety", ""))
+    tables, new, kept = (lists_in(note, key, 2) for key in ("tables", "new", "kept"))
+    keys, safety = lists_in(note, "keys"), safety_in(note)
+    if tables is None or new is None or kept is None or keys is None:
+        return None
+    if safety is None and body.get("safety", "") != "":
+        return None
 
-    def names(key: str) -> tuple[TableName, ...]:
-        return tuple((str(schema), str(name)) for schema, name in body.get(key, ()))
+    def names(found: tuple[tuple[str, ...], ...]) -> tuple[TableName, ...]:
+        return tuple((schema, name) for schema, name in found)
 
     return TablesPutBack(
         time=note.time,
         snapshot=note.snapshot,
-        safety=bytes.fromhex(safety) if safety else None,
+        safety=safety,
         database=str(body.get("database", "")),
         action=str(body.get("action", "restore")),
-        tables=names("tables"),
-        new=names("new"),
-        kept=names("kept"),
+        tables=names(tables),
+        new=names(new),
+        kept=names(kept),
         rows_only=body.get("rows_only") is True,
-        keys=tuple(tuple(map(str, key)) for key in body.get("keys", ())),
+        keys=keys,
         order=order_of(note)[0],
     )

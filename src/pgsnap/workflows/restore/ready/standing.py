@@ -136,10 +136,11 @@ class Search:
     def _doubted(self, oids: set[int]) -> set[int]:
         """Return those of the databases *oids* that a restore of the same contents replaced: they
         were taken for damaged, and a damaged file shows no change."""
+        names = {str(oid): oid for oid in oids}
         return {
-            int(str(note.body["oid"]))
+            names[str(note.body.get("oid"))]
             for note in read_kept_notes(self.repo).swapped
-            if note.body.get("oid") in oids
+            if str(note.body.get("oid")) in names
             and note.body.get("action") == "restore"
             and note.snapshot is not None
             and self._is_same(note.snapshot)
