@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from support.restoring.clients import LABEL, restore_now, server_of
 from support.servers.databases import Database, is_volatile, new_name
 
 UNCHANGED_BYTES_MAX = 10_000
+# PostgreSQL 19 writes pg_lsn with leading zeros.
+_LSN = re.compile(rb"(?<=\t)([0-9A-F]+)/0*([0-9A-F]+)(?=\t)")
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def _digests(
 
 def _lines(repo: Repository, snapshot: SnapshotId, name: SectionName) -> Counter[bytes]:
     stream = snapshot_stream(repo, repo.snapshot(snapshot), restrict_key=None, sections=[name])
-    return Counter(b"".join(stream).splitlines())
+    return Counter(_LSN.sub(rb"\1/\2", b"".join(stream)).splitlines())
 
 
 def _is(section: Section, kind: SectionKind) -> bool:
