@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TypeAlias
@@ -93,7 +94,9 @@ class Trail:
         again."""
         tables = SnapshotTables(self._repo, snapshot_id)
         if self._last is not None:
-            tables.share(self._last)
+            # Damage in either of them is told where that one is looked into.
+            with suppress(CorruptionError, ObjectNotFound):
+                tables.share(self._last)
             self._last.let_go()
         self._last = tables
         return tables

@@ -15,6 +15,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.rows import assembled
 from pgsnap.workflows.past.history import RowEvent, row_history
 from support.dumps.scripted import Dump, Part, dump, text
+from support.faults.damaging import flip
 from support.repositories.made import make, record
 
 SMALL = ChunkerParams(1024, 4096, 16_384)
@@ -138,3 +139,21 @@ def test_several_rows_with_one_key_are_the_same_in_another_encoding(repo: Reposi
     assert (changed.kind, changed.snapshot_id, first.kind) == ("changed", made[2], "first")
     assert [row.fields[1] for row in changed.before] == ["Bär".encode()]
     assert [row.fields[1] for row in changed.after] == ["Bären".encode()]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_where_a_list_of_sections_is_damaged_only_that_snapshot_is_unknown(
+    repo: Repository, number: int
+) -> None:
+    columns, made = ["id", "value"], []
+    for value in (b"one", b"two", b"three"):
+        dump = defined(table(columns, [b"1\t" + value]), columns)
+        made.insert(0, record(repo, dump).snapshot_id)
+    chosen = repo.snapshot(made[number]).sections_recipe.chunk
+    assert chosen is not None
+    (location,) = repo.index.locations([chosen])[chosen]
+    pack = repo.path / "packs" / location.pack.hex()[:2] / location.pack.hex()
+    flip(pack, location.offset + location.frame.frame_bytes // 2)
+    history, found = row_history(repo, made, ("public", "t"), "1", key_named="id")
+    assert [event.snapshot_id for event in found] == [one for one in made if one != made[number]]
+    assert [one for one, _ in history.unknown] == [made[number]]
