@@ -68,6 +68,14 @@ def carried_out(repo: Repository, plan: ChangedPlan, server: Server) -> tuple[bo
     return table.rewritten, table.rows_deleted, table.rows_loaded
 
 
+def recorded_twice(repo: Repository, database: Database) -> tuple[SnapshotId, str]:
+    """Return a snapshot and the rows in it. The first commit reads everything: what is recorded
+    after it is made of changed blocks."""
+    server = server_of(database)
+    record(repo, server)
+    return record(repo, server), database.psql(_ALL)
+
+
 _CHANGE = (
     "UPDATE t SET b = reverse(b) WHERE a % 400 = 7; DELETE FROM t WHERE a % 1000 = 1;"
     " INSERT INTO t VALUES (50000, 'new')"
@@ -78,9 +86,7 @@ def test_rows_that_were_seen_are_not_read_again(
     repo: Repository, large: Database, compared: list[str]
 ) -> None:
     server = server_of(large)
-    # The first commit reads everything: what is recorded after it is made of changed blocks.
-    record(repo, server)
-    snapshot, before = record(repo, server), large.psql(_ALL)
+    snapshot, before = recorded_twice(repo, large)
     large.psql(_CHANGE)
     done = carried_out(repo, planned(repo, snapshot, server), server)
     assert done == (False, 51, 70)
@@ -92,8 +98,7 @@ def test_what_is_written_after_the_plan_goes_too(
     repo: Repository, large: Database, compared: list[str]
 ) -> None:
     server = server_of(large)
-    record(repo, server)
-    snapshot, before = record(repo, server), large.psql(_ALL)
+    snapshot, before = recorded_twice(repo, large)
     large.psql(_CHANGE)
     plan = planned(repo, snapshot, server)
     large.psql("UPDATE t SET b = 'later' WHERE a = 3; UPDATE t SET b = reverse(b) WHERE a = 7")
@@ -106,8 +111,7 @@ def test_an_older_snapshot_is_compared(
     repo: Repository, large: Database, compared: list[str]
 ) -> None:
     server = server_of(large)
-    record(repo, server)
-    snapshot, before = record(repo, server), large.psql(_ALL)
+    snapshot, before = recorded_twice(repo, large)
     large.psql("DELETE FROM t WHERE a = 5")
     record(repo, server)
     large.psql(_CHANGE)
@@ -120,8 +124,7 @@ def test_of_a_table_of_which_much_changed_nothing_is_held(
     repo: Repository, large: Database, compared: list[str]
 ) -> None:
     server = server_of(large)
-    record(repo, server)
-    snapshot, before = record(repo, server), large.psql(_ALL)
+    snapshot, before = recorded_twice(repo, large)
     large.psql("UPDATE t SET b = reverse(b)")
     assert carried_out(repo, planned(repo, snapshot, server), server) == (True, 20000, 20000)
     assert large.psql(_ALL) == before

@@ -3,7 +3,7 @@
 The notes are authoritative: a snapshot is forgotten if the newest of its notes of the kinds
 "forgotten" and "unforgotten" is "forgotten"; at the same time, "unforgotten" wins. The index's
 tables `notes` and `forgotten` are derived from them, so that opening a repository lists two folders
-and reads only new notes.
+at most and reads only new notes.
 """
 
 from __future__ import annotations
