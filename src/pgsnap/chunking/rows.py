@@ -90,11 +90,10 @@ class RowChunker:
         self._row_hash = RowHash(cuts)
         self._sketcher = Sketcher(keys.sketches if keys is not None else key)
         self._in_row = InRowCutter(self._mean_distance, cuts, self._permutation)
-        # Whether the same hash chooses what ends a leaf; rows cut inside are chosen by their
-        # length alone.
-        self._finds_leaves = (
-            cuts == 0 and params.max_bytes - params.min_bytes >= leaves.ROW_BYTES_MAX
-        )
+        # Rows that are cut inside are chosen by their length alone.
+        self._finds_leaves = params.max_bytes - params.min_bytes >= leaves.ROW_BYTES_MAX
+        # What ends a leaf is chosen by the hash with the key 0.
+        self._leaf_hash = RowHash(0) if cuts else None
         self._buffer = np.zeros(params.max_bytes + 4 * _STEP_BYTES + 2 * _MARGIN, np.uint8)
         self._words = UnalignedWords(self._buffer)
         self._is_end = np.empty(_STEP_BYTES, np.bool_)
@@ -217,14 +216,20 @@ class RowChunker:
             self._leaves_are_unknown |= int(lengths[0]) < leaves.ROW_BYTES_MAX
         hashes = self._row_hash.sampled(self._words, starts, stops)
         heads = self._row_hash.heads(self._words, starts, stops)
+        if self._finds_leaves:
+            self._find_leaves(hashes, ends, starts, lengths)
         if self._permutation is not None:
             hashes = self._permutation.of(hashes, Purpose.ROW)
         chosen = ends[self._is_chosen(hashes, lengths)]
         self._keep_rows(ends, hashes, heads, chosen)
-        if self._finds_leaves:
-            self._leaf_ends = np.concatenate(
-                (self._leaf_ends, ends[leaves.end_leaves(hashes, lengths)])
-            )
+
+    def _find_leaves(
+        self, hashes: Hashes, ends: Offsets, starts: Offsets, lengths: Offsets
+    ) -> None:
+        if self._leaf_hash is not None:
+            hashes = self._leaf_hash.sampled(self._words, starts, ends - 1)
+        chosen = ends[leaves.end_leaves(hashes, lengths)]
+        self._leaf_ends = np.concatenate((self._leaf_ends, chosen))
 
     def _is_chosen(self, hashes: Hashes, lengths: Offsets) -> NDArray[np.bool_]:
         """Choose a row with probability length / (distance + length / 2), at most 1.

@@ -38,17 +38,20 @@ class Permutation:
         own = blake3(b"snap cuts: permutation", key=key).digest()
         # No mode that chains blocks: each is a function of its hash alone, and none is stored.
         self._encryptor = Cipher(algorithms.AES(own), modes.ECB()).encryptor()
+        # Made once: new arrays of this size are new pages of memory each time.
+        self._blocks = np.zeros((_HASHES_AT_A_TIME, _BLOCK_WORDS), "<u8")
+        # `update_into` demands room for one more block.
+        self._sealed = np.empty((_HASHES_AT_A_TIME + 1, _BLOCK_WORDS), "<u8")
 
     def of(self, hashes: Hashes, purpose: Purpose) -> Hashes:
         """Return for each of *hashes* a number that nobody without the key can tell from a random
         one."""
         found = np.empty(len(hashes), np.uint64)
+        self._blocks[: len(hashes), 1] = purpose
         for first in range(0, len(hashes), _HASHES_AT_A_TIME):
             part = hashes[first : first + _HASHES_AT_A_TIME]
-            blocks = np.full((len(part), _BLOCK_WORDS), purpose, "<u8")
+            blocks, sealed = self._blocks[: len(part)], self._sealed[: len(part) + 1]
             blocks[:, 0] = part
-            # `update_into` demands room for one more block.
-            sealed = np.empty((len(part) + 1, _BLOCK_WORDS), "<u8")
             self._encryptor.update_into(blocks.data.cast("B"), sealed.data.cast("B"))
             found[first : first + len(part)] = sealed[:-1, 0]
         return found

@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         answer(arguments)
     if argv is None:
+        from pgsnap.cli.one_thread import load_numpy_with_one_thread
+
+        load_numpy_with_one_thread()
         # Modules are many objects and no garbage: looking through them takes a tenth of a start.
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     from pgsnap import interrupts

@@ -25,7 +25,7 @@ from pgsnap.chunking.leaves import (
 )
 from pgsnap.chunking.row_hash import PAIR_BYTES, RowHash, UnalignedWords
 from pgsnap.chunking.rows import Chunk, RowChunker
-from pgsnap.model import PLAIN_NAMES, ChunkerParams, RecipeEntry
+from pgsnap.model import PLAIN_NAMES, ChunkerKeys, ChunkerParams, RecipeEntry
 
 M = 262_144
 
@@ -302,9 +302,17 @@ def chunks_and_leaves(
     return chunks, found + cutter.finish()
 
 
-def test_the_chunker_finds_the_leaves_of_what_it_cuts_whatever_it_expects() -> None:
+@pytest.mark.parametrize(
+    ("key", "keys"),
+    [(0, None), (7, None), (0, ChunkerKeys(bytes(range(32)), bytes(32)))],
+    ids=["plain", "other cuts", "secret"],
+)
+def test_the_chunker_finds_the_leaves_of_what_it_cuts_whatever_it_expects(
+    key: int, keys: ChunkerKeys | None
+) -> None:
     chance = random.Random(11)
-    chunker = RowChunker(ChunkerParams(40_000, 200_000, 40_000 + ROW_BYTES_MAX))
+    params = ChunkerParams(40_000, 200_000, 40_000 + ROW_BYTES_MAX)
+    chunker = RowChunker(params, key, keys=keys)
     text, chunks, known = table(chance, 30_000), list[Chunk](), set[bool]()
     for _ in range(40):
         chunks, found = chunks_and_leaves(chunker, text, chunks)
