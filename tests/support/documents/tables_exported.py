@@ -47,7 +47,8 @@ def is_same(value: Any, text: str | None, kind: pa.DataType) -> bool:
     if pa.types.is_boolean(kind):
         return value is (text == "t")
     if pa.types.is_decimal(kind):
-        return str(value) == str(Decimal(text))
+        # Money is written as in the locale C.
+        return str(value) == str(Decimal(text.replace("$", "").replace(",", "")))
     if pa.types.is_binary(kind):
         return bool(value == bytes.fromhex(text[2:]))
     if kind == pa.uuid():

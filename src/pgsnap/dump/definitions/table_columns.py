@@ -24,6 +24,9 @@ _INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
 _AFTER_BASE = frozenset(("COLLATE", "CONSTRAINT", "NOT", "NULL", "DEFAULT", "CHECK"))
 # A domain may be based on another one: PostgreSQL ends before that.
 _DEPTH_MAX = 100
+# A composite type with more in it, or more of them within each other, has no members.
+_LEVELS_MAX = 20
+_LEAVES_MAX = 2000
 ENUM = "enum"
 RECORD = "record"
 RANGE = "range"
@@ -119,8 +122,8 @@ class ColumnType:
     RECORD for composite types, RANGE for ranges, UNKNOWN for types that are neither PostgreSQL's
     own nor in the dump (but citext and hstore). Of an array both are those of its elements.
 
-    *labels* are those of an enum; *members* the columns of a composite type that is within no
-    other one, and the type of a range's bounds; *is_not_null*: a domain says so.
+    *labels* are those of an enum; *members* the columns of a composite type, unless there are very
+    many, and the type of a range's bounds; *is_not_null*: a domain says so.
     """
 
     text: str
@@ -150,6 +153,7 @@ class ColumnTypes:
         self._tables: dict[TableName, str] = {}
         self._types: dict[TableName, str] = {}
         self._found: dict[TableName, Mapping[str, ColumnType]] = {}
+        self._members: dict[TableName, tuple[tuple[str, ColumnType], ...]] = {}
         for entry in entries:
             if entry.table is not None and entry.type in ("TABLE", "FOREIGN TABLE"):
                 self._tables[entry.table] = entry.text
@@ -173,14 +177,22 @@ class ColumnTypes:
                 found |= self.of(parent)
         return found | self._listed(text)
 
-    def _listed(self, text: str, *, inside: bool = False) -> dict[str, ColumnType]:
+    def _listed(self, text: str) -> dict[str, ColumnType]:
         return {
-            column.name: self._resolved(_parse(_tokens(column.type)), inside=inside)
-            for column in columns_in(text)
+            column.name: self._resolved(_parse(_tokens(column.type))) for column in columns_in(text)
         }
 
-    def _resolved(self, written: _Written, depth: int = 0, *, inside: bool = False) -> ColumnType:
-        """Return what a type is; *inside* a composite type those have no members."""
+    def _members_of(self, name: TableName) -> tuple[tuple[str, ColumnType], ...]:
+        """Return the members of a composite type, none if there are very many."""
+        if name not in self._members:
+            # A dump that PostgreSQL did not write may say that it is within itself.
+            self._members[name] = ()
+            found = tuple(self._listed(_as_table(self._types[name])).items())
+            self._members[name] = found if _is_small(found) else ()
+        return self._members[name]
+
+    def _resolved(self, written: _Written, depth: int = 0) -> ColumnType:
+        """Return what a type is."""
         known = ColumnType(written.text, written.words, written.modifiers, written.is_array)
         if written.name is None:
             if written.words in _RANGES:
@@ -200,17 +212,14 @@ class ColumnTypes:
         if words[:2] == ["CREATE", "TYPE"] and ("AS", "RANGE") in pairwise(words):
             return replace(known, base=RANGE, members=self._bounds(tokens, depth))
         if words[:2] == ["CREATE", "TYPE"] and "AS" in words:
-            listed = {} if inside else self._listed(_as_table(text), inside=True)
-            return replace(known, base=RECORD, members=tuple(listed.items()))
+            return replace(known, base=RECORD, members=self._members_of(written.name))
         if words[:2] != ["CREATE", "DOMAIN"] or "AS" not in words or depth > _DEPTH_MAX:
             return replace(known, base=UNKNOWN, modifiers=written.modifiers)
-        return self._domain(written, tokens[words.index("AS") + 1 :], depth, inside=inside)
+        return self._domain(written, tokens[words.index("AS") + 1 :], depth)
 
-    def _domain(
-        self, written: _Written, rest: Sequence[Token], depth: int, *, inside: bool
-    ) -> ColumnType:
+    def _domain(self, written: _Written, rest: Sequence[Token], depth: int) -> ColumnType:
         end = next((at for at, one in enumerate(rest) if _ends_type(one)), len(rest))
-        found = self._resolved(_parse(rest[:end]), depth + 1, inside=inside)
+        found = self._resolved(_parse(rest[:end]), depth + 1)
         if found.is_array and written.is_array:
             # Elements that are arrays stand in quotes.
             return ColumnType(written.text, is_array=True, modifiers=written.modifiers)
@@ -229,7 +238,19 @@ class ColumnTypes:
             return ()
         rest = tokens[texts.index("subtype") + 2 :]
         end = next((at for at, one in enumerate(rest) if one.text in ",)"), len(rest))
-        return (("", self._resolved(_parse(rest[:end]), depth + 1, inside=True)),)
+        return (("", self._resolved(_parse(rest[:end]), depth + 1)),)
+
+
+def _is_small(members: Sequence[tuple[str, ColumnType]]) -> bool:
+    """Return whether there are not too many columns within each other."""
+    waiting, leaves = [(type_, 1) for _, type_ in members], 0
+    while waiting:
+        type_, level = waiting.pop()
+        leaves += not type_.members
+        if leaves > _LEAVES_MAX or level > _LEVELS_MAX:
+            return False
+        waiting += [(inner, level + 1) for _, inner in type_.members]
+    return True
 
 
 def _as_table(text: str) -> str:

@@ -13,6 +13,8 @@ from pgsnap.dump.definitions.copy_text import without_escapes
 from pgsnap.dump.definitions.table_columns import ENUM, UNKNOWN, ColumnType
 from pgsnap.tabular.arrow import odd_values
 from pgsnap.tabular.arrow.buffers import byte_strings, meant_strings, uuids
+from pgsnap.tabular.arrow.intervals import INTERVAL, REGULAR, intervals_of
+from pgsnap.tabular.arrow.money import Spelling, spelling_of
 
 Convert = Callable[[pa.Array], pa.Array]
 
@@ -20,6 +22,7 @@ _DIGITS_128 = 38
 _DIGITS_256 = 76
 # Elements of arrays of this type are separated by semicolons.
 _NOT_BY_COMMAS = "box"
+_INTERVAL = "interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,8 @@ class Kind:
     them itself; *convert* takes strings without escapes, and raises ArrowInvalid or ValueError if
     one of them is not *regular* (a pattern). Where there is *convert_escaped*, it takes strings as
     they are in COPY text. What *odd* returns for a value that is not regular is stored in its
-    place, as a number; None if it does not fit, for the reason *why*."""
+    place, as a number; None if it does not fit, for the reason *why*. Where there is *settled*, the
+    first values say which kind it is: it returns that for them."""
 
     arrow: pa.DataType
     convert: Convert
@@ -38,6 +42,7 @@ class Kind:
     odd: Callable[[str], int | None] = lambda _: None
     why: str = ""
     bits: int = 64
+    settled: Callable[[pa.Array], Kind] | None = None
 
 
 def kind_of(column: ColumnType, numeric: tuple[int, int] | None) -> Kind:
@@ -53,13 +58,17 @@ def kind_of(column: ColumnType, numeric: tuple[int, int] | None) -> Kind:
         "timestamp without time zone": lambda: _timestamp(None),
         "timestamp with time zone": lambda: _timestamp("UTC"),
         "time without time zone": _time,
+        _INTERVAL: _interval,
+        "money": lambda: _money(Spelling(), is_settled=False),
         "uuid": _uuid,
         "bytea": _bytea,
         "json": _json,
         "jsonb": _json,
         ENUM: _enum,
     }
-    made = special.get(column.base)
+    # As in interval day to second.
+    base = _INTERVAL if column.base.startswith(f"{_INTERVAL} ") else column.base
+    made = special.get(base)
     return made() if made is not None else Kind(pa.string(), _same)
 
 
@@ -169,6 +178,26 @@ def _time() -> Kind:
         reads=True,
         regular=r"^([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,6})?$",
         why="the last time of a day is before 24:00:00 there",
+    )
+
+
+def _interval() -> Kind:
+
+    return Kind(INTERVAL, intervals_of, regular=REGULAR, why="an interval is not infinite there")
+
+
+def _money(spelling: Spelling, *, is_settled: bool) -> Kind:
+
+    def settled(first: pa.Array) -> Kind:
+        found = spelling_of(first)
+        return text_kind() if found is None else _money(found, is_settled=True)
+
+    return Kind(
+        spelling.arrow,
+        spelling.amounts,
+        regular=spelling.regular,
+        why="it is written otherwise than the first amounts",
+        settled=None if is_settled else settled,
     )
 
 

@@ -207,6 +207,8 @@ class _Values:
     def _converted(self, strings: pa.Array) -> pa.Array:
         """Return *strings* as values of the kind, those that are not regular one by one."""
 
+        if self._kind.settled is not None:
+            self._kind = self._kind.settled(strings)
         kind = self._kind
         if self._parts:
             return self._structs(strings)
@@ -216,14 +218,15 @@ class _Values:
             return self._tried(kind.convert, strings)
         is_odd = pc.invert(pc.fill_null(pc.match_substring_regex(strings, kind.regular), True))
         if not pc.any(is_odd).as_py():
-            return kind.convert(strings)
+            return self._tried(kind.convert, strings)
         odd = strings.filter(is_odd)
         meant = {text: kind.odd(text) for text in pc.unique(odd).to_pylist()}
         texts = odd.to_pylist()
         unfit = [text for text in texts if meant[text] is None]
         if unfit:
             self._refuse_or_count(unfit, kind.why)
-        regular = kind.convert(pc.if_else(is_odd, pa.scalar(None, pa.string()), strings))
+        nothing = pa.scalar(None, pa.string())
+        regular = self._tried(kind.convert, pc.if_else(is_odd, nothing, strings))
         if len(unfit) == len(texts):
             return regular
         number = pa.int32() if kind.bits == 32 else pa.int64()

@@ -139,11 +139,33 @@ def test_types_are_those_that_values_have() -> None:
         ("l", "text", False),
         ("r", "integer", True),
     ]
-    # What is within a composite type is not taken apart.
     assert [(name, t.base, t.members) for name, t in found["bx"].members] == [
-        ("pair", RECORD, ()),
+        ("pair", RECORD, found["pair"].members),
         ("at", RANGE, (("", ColumnType("timestamp with time zone", "timestamp with time zone")),)),
     ]
     assert list(types.of(("s", "typed"))) == ["l", "r"]
     assert types.of(("s", "typed"))["r"].is_array
     assert not types.of(("s", "missing"))
+
+
+def test_composite_types_with_very_many_columns_within_each_other_have_no_members() -> None:
+    # Each of these has twice the columns of the one before; two are within themselves.
+    texts = ["CREATE TYPE s.t0 AS (\n\ta s.t0,\n\tb integer\n);"]
+    texts += [f"CREATE TYPE s.t{n} AS (\n\ta s.t{n - 1},\n\tb s.t{n - 1}\n);" for n in range(1, 60)]
+    texts += ["CREATE TYPE s.t60 AS (\n\ta s.t60[]\n);"]
+    texts += ["CREATE TABLE s.t (\n" + ",\n".join(f"\tc{n} s.t{n}" for n in range(61)) + "\n);"]
+    dump = ""
+    for text in texts:
+        kind, name = text.split()[1:3]
+        head = f"-- Name: {name[2:]}; Type: {kind}; Schema: s; Owner: o"
+        dump += f"--\n{head}\n--\n\n{text}\n\n\n"
+    found = ColumnTypes(ddl_entries(dump.encode(), "UTF8").values()).of(("s", "t"))
+    assert [bool(found[f"c{n}"].members) for n in (0, 1, 9, 10, 60)] == [
+        True,
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert found["c0"].members[0][1].members == found["c60"].members[0][1].members == ()
+    assert all(found[f"c{n}"].base == RECORD for n in range(61))
