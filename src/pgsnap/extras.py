@@ -10,9 +10,10 @@ import re
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from pgsnap.values import dataclass
 
 _NAME = "pgsnap"
 _OF_EXTRA = re.compile(r"""(?P<package>[^;]+?)\s*;.*\bextra\s*==\s*["'](?P<extra>[\w-]+)["']""")

@@ -156,3 +156,14 @@ def test_no_pattern_repeats_a_group_possessively() -> None:
     """Python before 3.11.5 mismatches it (gh-106052), and Debian 12 has 3.11.2."""
     for path in (Path(__file__).parents[2] / "src").rglob("*.py"):
         assert not re.search(r"\)(?:[*+?]|\{\d*,?\d*\})\+[^ ]|\(\?>", path.read_text()), path
+
+
+def test_methods_of_data_classes_are_made_late_everywhere() -> None:
+    for path in MODULES:
+        if path.name != "values.py":
+            for node in ast.walk(parsed(path)):
+                if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
+                    names = {each.name for each in node.names}
+                    assert "dataclass" not in names, f"{path}: import it from pgsnap.values"
+                elif isinstance(node, ast.Attribute):
+                    assert ast.unparse(node) != "dataclasses.dataclass", path

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.files import whole
+from pgsnap.values import dataclass
 
 # The collector runs as another user. The file holds no secrets.
 _MODE = 0o644

@@ -6,13 +6,14 @@ import enum
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from pgsnap import extras
 from pgsnap.alerts.post import LIMIT_SECONDS, post
 from pgsnap.alerts.waiting import within
+from pgsnap.values import dataclass
 
 
 class Event(enum.StrEnum):

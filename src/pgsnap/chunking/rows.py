@@ -19,7 +19,7 @@ where the rest is the last chunk.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from pgsnap.chunking.sketch import NO_SKETCH, Sketcher
 from pgsnap.errors import UsageError
 from pgsnap.limits import KIB, PLAIN_BYTES_MAX
 from pgsnap.model import PLAIN_NAMES, ChunkerKeys, ChunkerParams, ChunkId, Naming, RecipeEntry
+from pgsnap.values import dataclass
 
 _LINE_END = 10
 

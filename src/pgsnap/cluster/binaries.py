@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
 from pgsnap.runners import installed
 from pgsnap.runners.base import BINDIR
 from pgsnap.runners.programs import run
+from pgsnap.values import dataclass
 
 PROGRAMS = ("initdb", "postgres", "pg_ctl", "psql", "pg_dump", "pg_dumpall")
 MAJORS = (14, 15, 16, 17, 18, 19)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import SnapError
+from pgsnap.values import dataclass
 
 # In order of preference: made for it, made for nothing else, present on nearly every system.
 _PREFERRED = ("postgres", "nobody", "daemon")

@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from pgsnap import extras, interrupts
 from pgsnap.demo.stage import DemoFailed
+from pgsnap.values import dataclass
 
 BUCKET = "backups"
 _STARTS_WITHIN_SECONDS = 60.0

@@ -12,7 +12,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
 from pgsnap.errors import SnapError
 from pgsnap.runners.programs import ended, output
+from pgsnap.values import dataclass
 
 DATABASE = "shop"
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.dump.definitions.ddl import GRANTOR
 from pgsnap.dump.definitions.statements import Kind, Token, significant, statements
 from pgsnap.dump.entries import Entry, decode
+from pgsnap.values import dataclass
 
 PUBLIC = ""
 """Stands for all roles."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.model import VolatileLine
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from pgsnap.files.trust import (
     is_link,
     is_no_file,
 )
+from pgsnap.values import dataclass
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600

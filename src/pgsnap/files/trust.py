@@ -6,10 +6,11 @@ import os
 import pwd
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from pgsnap.errors import ForeignPath, UntrustedPath
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
 from blake3 import blake3
@@ -14,6 +13,7 @@ from pgsnap.format.envelope import ObjectKind, unwrap, wrap
 from pgsnap.format.record import RecordReader, RecordWriter
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.model import HASH_BYTES, PackId, SnapshotId
+from pgsnap.values import dataclass
 
 GONE_TAG_TOKEN = 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from pgsnap.errors import RepositoryError, UsageError, WrongKey
 from pgsnap.files.trust import ONLY_OURS, Trust
@@ -23,6 +22,7 @@ from pgsnap.repository.sealed.unlocking import Unlocked, opened, reopened
 from pgsnap.sealing.keys import Keys, derive, new_master
 from pgsnap.sealing.slots import SlotKind, new_slot
 from pgsnap.sealing.wrapping_keys import Identity, NewOpener, Opener, Recipient, recipient_of
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

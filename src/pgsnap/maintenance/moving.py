@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from blake3 import blake3
@@ -18,6 +17,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.chunks.inspection import find_table
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.stores.base import ObjectInfo
+from pgsnap.values import dataclass
 
 _BATCH_BYTES = 2 * MIB
 # A pack up to this size is read as a whole: that is every pack written by this version.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap import interrupts
@@ -25,6 +24,7 @@ from pgsnap.repository.sealed.unlocking import Unlock, keys_of, unlocked_by
 from pgsnap.repository.snapshots import forgetting
 from pgsnap.sealing.scheme import Scheme, scheme_of
 from pgsnap.stores.base import ObjectInfo, Store
+from pgsnap.values import dataclass
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap import limits
@@ -12,6 +11,7 @@ from pgsnap.maintenance.rebuild import rebuild_index
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.places.opening import Where
 from pgsnap.repository.sealed.unlocking import Unlock
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ state of its own: what still has an older key says so, and the next run goes on 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, StoreFull, WrongKey
@@ -20,6 +20,7 @@ from pgsnap.progress import Progress
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.sealing.objects import epoch_of, open_object, seal_object, sealed_bytes_max
+from pgsnap.values import dataclass
 
 _SEALED = (
     layout.SNAPSHOTS,

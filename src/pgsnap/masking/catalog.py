@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 
 from pgsnap.dump.definitions.ddl import DdlEntry
@@ -19,6 +19,7 @@ from pgsnap.dump.definitions.table_parts import (
     attached,
     qualified_names,
 )
+from pgsnap.values import dataclass
 
 _WORD = r'(?:"(?:[^"]|"")+"|[^\s",.()]+)'
 _LIST = rf"\(((?:PERIOD )?{_WORD}(?:, (?:PERIOD )?{_WORD})*(?: WITHOUT OVERLAPS)?)\)"

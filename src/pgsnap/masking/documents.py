@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.copy_text import escaped, without_escapes
 from pgsnap.dump.entries import decode, encode
 from pgsnap.errors import CorruptionError
 from pgsnap.masking.masks import Kind, Rule
 from pgsnap.masking.paths import Place, places_of
+from pgsnap.values import dataclass
 
 Field = Callable[[Sequence[bytes]], list[bytes]]
 """What makes masked fields of COPY text of fields."""

@@ -7,7 +7,7 @@ the masks do not list: whatever the plan saw, what is not known to be wanted doe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.entry_filter import LeftOut, leave_out
@@ -19,6 +19,7 @@ from pgsnap.masking.masks import KEEP, Kind, Masks, Rule
 from pgsnap.masking.rows import ColumnMask, RowMasker
 from pgsnap.masking.values import mask_of
 from pgsnap.model import DumpEvent, SectionEnd, SectionKind, SectionName, SectionStart, quote_ident
+from pgsnap.values import dataclass
 
 SECRETS = (b"SUBSCRIPTION", b"USER MAPPING")
 """Types of entries that hold passwords for other servers, and what belongs to them."""

@@ -6,12 +6,13 @@ import enum
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pgsnap.dump.definitions.table_parts import TableName, parse_name
 from pgsnap.errors import UsageError
 from pgsnap.masking.paths import Path, parse_path, places_of
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean
 
 SHIFT_DAYS_MAX = 36_500

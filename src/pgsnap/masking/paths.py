@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.masking.masks import Rule

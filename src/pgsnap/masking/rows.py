@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from pgsnap.errors import CorruptionError
 from pgsnap.masking.values import LONG_BYTES, Held, Mask, held
+from pgsnap.values import dataclass
 
 Places: TypeAlias = "np.ndarray[Any, np.dtype[np.signedinteger[Any]]]"
 

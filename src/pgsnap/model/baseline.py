@@ -3,7 +3,7 @@ changed. WAL positions are integers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pgsnap.values import dataclass
 
 SIGNATURE_BYTES = 16
 

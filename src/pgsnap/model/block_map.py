@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pgsnap.values import dataclass
 
 COUNT_BYTES = 4
 """Size of one number in a `BlockMap`."""

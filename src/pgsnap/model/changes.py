@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsnap.model.dump import DumpEvent
 from pgsnap.model.stored import Section
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

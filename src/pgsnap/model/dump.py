@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsnap.model.block_map import BlockMap
+from pgsnap.values import dataclass
 
 
 class SectionKind(enum.StrEnum):

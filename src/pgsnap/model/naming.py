@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from blake3 import blake3
+
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

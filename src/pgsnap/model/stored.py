@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from pgsnap.model.dump import SectionName, VolatileLine
 from pgsnap.model.origin import Origin
 from pgsnap.model.reading import Reading
+from pgsnap.values import dataclass
 
 ChunkId: TypeAlias = bytes
 """Name of a chunk's plaintext (`Naming`): its BLAKE3-256, keyed if it is encrypted."""

@@ -11,7 +11,6 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +21,7 @@ from pgsnap.limits import MIB
 from pgsnap.repository.layout import AUDIT_FILE
 from pgsnap.sealing.keys import Keys
 from pgsnap.sealing.lines import open_line, seal_line
+from pgsnap.values import dataclass
 
 FILE_BYTES_MAX = 8 * MIB
 """Some 20,000 runs; with its rotated files the log takes at most 64 MiB."""

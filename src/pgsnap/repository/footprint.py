@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 from pgsnap.repository import layout
+from pgsnap.values import dataclass
 
 _PLACES = {
     layout.PACKS: "packs",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 
 from pgsnap.errors import CorruptionError
@@ -20,6 +20,7 @@ from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import PackId
 from pgsnap.repository.layout import CLAIMS, COLLECTIONS
 from pgsnap.stores.base import Store
+from pgsnap.values import dataclass
 
 _ROUND = re.compile(r"([0-9]{8,18})-([123])")
 _CLAIM = re.compile(r"([0-9]{8,18})-[0-9a-f]{32}")

@@ -4,12 +4,12 @@ of a row too long to be held only what identifies each of its fields."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from blake3 import blake3
 
 from pgsnap.limits import KIB, MIB
+from pgsnap.values import dataclass
 
 ROW_HELD_BYTES = 16 * MIB
 """A longer row is not held."""

@@ -12,7 +12,6 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -24,6 +23,7 @@ from pgsnap.rows.digest import Digests, LongRow, RowDigest
 from pgsnap.rows.sets import FIRST, KEY, PLACE, Key, Records, Rows, joined_key, records, unmatched
 from pgsnap.rows.spill import Pile, Texts
 from pgsnap.rows.trim import without_equal
+from pgsnap.values import dataclass
 
 BEFORE, AFTER = 0, 1
 

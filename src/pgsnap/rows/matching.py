@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pgsnap.rows.assembled import Field, LongField, LongRow
+from pgsnap.values import dataclass
 
 # After so many places in one text that are no match all its rows are compared instead.
 _MISSES_MAX = 200

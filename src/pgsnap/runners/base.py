@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from pgsnap.values import dataclass
 
 BINDIR = "SNAP_PG_BINDIR"
 """The variable that names folders of PostgreSQL's programs, searched before all others."""

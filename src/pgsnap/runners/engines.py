@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pgsnap.errors import ConnectionFailed, ToolMissing
 from pgsnap.runners.programs import run
+from pgsnap.values import dataclass
 
 ENGINES = ("docker", "podman")
 # An engine that must be started first, such as in a virtual machine, takes a while.

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FrameType
 from typing import ClassVar
 
 from pgsnap import interrupts
 from pgsnap.errors import SnapError
+from pgsnap.values import dataclass
 
 # A terminal sends these to all processes in the foreground, and so to the program too.
 _OF_TERMINALS = (signal.SIGINT, signal.SIGQUIT)

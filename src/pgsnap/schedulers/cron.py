@@ -7,11 +7,11 @@ day of the month and day of the week are both given, matching either is enough.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from pgsnap.errors import UsageError
 from pgsnap.schedulers.zone import after_gap, is_skipped
+from pgsnap.values import dataclass
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.runners.programs import run
 from pgsnap.schedulers import systemd
+from pgsnap.values import dataclass
 
 PROC = Path("/proc")
 # Debian's and Red Hat's cron, Alpine's and BusyBox's, fcron.

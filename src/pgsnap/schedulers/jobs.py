@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -12,6 +11,7 @@ from blake3 import blake3
 
 from pgsnap.errors import SnapError, UsageError
 from pgsnap.schedulers.cron import CronTime
+from pgsnap.values import dataclass
 
 JOBS = ("commit", "push", "gc", "remote-gc", "verify", "remote-verify", "drill", "check")
 

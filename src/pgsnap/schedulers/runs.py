@@ -11,13 +11,13 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap import interrupts
 from pgsnap.files.folder import Folder
 from pgsnap.limits import CHILD_GRACE_SECONDS, MIB
 from pgsnap.runners.programs import ended, lines_of
+from pgsnap.values import dataclass
 
 LOG_BYTES_MAX = 1 * MIB
 """A log is put aside at this size, as NAME.1, in place of the one before."""

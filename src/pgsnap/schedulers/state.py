@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pgsnap.files.folder import NO_ROOM, Folder
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.schedulers.environment import ENVIRONMENT_FILE
 from pgsnap.schedulers.jobs import JOBS
+from pgsnap.values import dataclass
 
 FOLDER = ".snap"
 SCHEDULE_FILE = "schedule.json"

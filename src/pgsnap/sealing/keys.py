@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.errors import WrongKey
+from pgsnap.values import dataclass
 
 KEY_BYTES = 32
 SALT_BYTES = 32

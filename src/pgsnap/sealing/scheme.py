@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.model import PLAIN_NAMES, ChunkerKeys, Naming
 from pgsnap.sealing.keys import Keys
 from pgsnap.sealing.packs import PackSealer
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 
 from pgsnap.errors import CorruptionError
@@ -35,6 +35,7 @@ from pgsnap.sealing.wrapping_keys import (
     Passphrase,
     Recipient,
 )
+from pgsnap.values import dataclass
 
 SLOT_SALT_BYTES = 32
 _NONCE_BYTES = 12

@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeAlias
 
 from pgsnap import extras
@@ -18,6 +18,7 @@ from pgsnap.limits import (
     KEY_FILE_BYTES_MIN,
 )
 from pgsnap.sealing.keys import KEY_BYTES, hkdf
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

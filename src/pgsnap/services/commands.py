@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pgsnap.errors import UsageError
 from pgsnap.runners.engines import ENGINES, ask
+from pgsnap.values import dataclass
 
 HEALTH_SECONDS = 60.0
 COMPOSE_FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")

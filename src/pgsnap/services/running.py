@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from pgsnap import interrupts
 from pgsnap.runners.programs import ended
 from pgsnap.services.commands import Service
+from pgsnap.values import dataclass
 
 COMMAND_SECONDS = 180.0
 _HEALTH_POLL_SECONDS = 0.25

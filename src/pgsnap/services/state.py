@@ -12,7 +12,6 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +21,7 @@ from pgsnap.errors import SnapError
 from pgsnap.files import flock
 from pgsnap.files.folder import Folder
 from pgsnap.services.commands import Service
+from pgsnap.values import dataclass
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _BYTES_MAX = 4 * 1024 * 1024

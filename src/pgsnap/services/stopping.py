@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pgsnap.errors import SnapError
 from pgsnap.services.commands import Service
 from pgsnap.services.running import Started, start_all
 from pgsnap.services.state import START_COMMAND, Stopped, find_stopped, forget, taken
+from pgsnap.values import dataclass
 
 _EVENT_BYTES = 64 * 1024
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import getpass
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from pgsnap.errors import ConnectionFailed, UsageError
 from pgsnap.sessions.dsn import parse_dsn, refuse_misplaced
 from pgsnap.sessions.framework_urls import to_libpq
+from pgsnap.values import dataclass
 
 PINS: tuple[tuple[str, str], ...] = (
     # Settings that affect the text of rows and definitions. pg_dump itself pins only some of them.

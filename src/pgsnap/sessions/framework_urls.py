@@ -10,9 +10,9 @@ frameworks", lists them.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 _PLAIN = ("postgresql", "postgres")
 _SCHEMES = """

@@ -4,12 +4,12 @@ language."""
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 
 from pgsnap.errors import ConnectionFailed, SourceError
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT, drop_command
 from pgsnap.sessions.server import Server
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

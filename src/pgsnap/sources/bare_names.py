@@ -8,11 +8,11 @@ function finds that without running it. For other languages nothing is known bef
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import groupby
 
 from pgsnap.errors import QueryFailed
 from pgsnap.sessions.base import Session, literal
+from pgsnap.values import dataclass
 from pgsnap.words import some
 
 # A missing privilege on a function or a schema is reported where it matters.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from pgsnap import interrupts
@@ -19,6 +18,7 @@ from pgsnap.model import (
 )
 from pgsnap.model.baseline import Baseline
 from pgsnap.sources.former import FormerOf
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

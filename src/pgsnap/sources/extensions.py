@@ -8,13 +8,13 @@ rows that were added later are in no dump, and a sequence restarts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from pgsnap.dump.definitions.extension_sequences import SequenceValue
 from pgsnap.errors import QueryFailed
 from pgsnap.model import ExtensionMember, Origin, quote_ident
 from pgsnap.sessions.base import Row, Session, ident, literal
+from pgsnap.values import dataclass
 
 # Waiting for a locked table is not worth it: pg_dump does not read it either.
 _LOCK_TIMEOUT = "3s"

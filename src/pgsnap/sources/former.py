@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
@@ -12,6 +11,7 @@ from blake3 import blake3
 from pgsnap.dump.summary import DumpSummary
 from pgsnap.model import Origin, Section, SectionKind, SectionName, VolatileLine
 from pgsnap.model.baseline import Baseline
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

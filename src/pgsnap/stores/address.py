@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 OBJECT_SCHEMES = ("s3", "gs", "az")
 SCHEMES = ("file", *OBJECT_SCHEMES, "sftp")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import threading
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, runtime_checkable
+
+from pgsnap.values import dataclass
 
 
 class Request(enum.Enum):

@@ -19,13 +19,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
 
 from pgsnap import interrupts
 from pgsnap.files.folder import Folder
+from pgsnap.values import dataclass
 
 NO_FLOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What flock fails with on a file system that does not support it."""

@@ -7,10 +7,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from pgsnap.limits import KIB, MIB
 from pgsnap.stores import waiting
+from pgsnap.values import dataclass
 
 # Manifests, tags, leases; and how long they wait at most for what is under way.
 _FEW_BYTES = 64 * KIB

@@ -11,13 +11,13 @@ import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged, StoreError
 from pgsnap.stores.base import Store
 from pgsnap.stores.objects.store import ObjectStore
+from pgsnap.values import dataclass
 
 FOLDER = "probe/"
 """Where the objects are that a probe makes, and deletes again."""

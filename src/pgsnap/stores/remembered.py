@@ -6,11 +6,11 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsnap.files.folder import Folder
 from pgsnap.stores.base import ObjectInfo
+from pgsnap.values import dataclass
 
 # A change within one tick of the file system's clock after a listing would not show in the folder's
 # times; ticks are of milliseconds, on some file systems of two seconds.

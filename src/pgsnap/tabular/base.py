@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO, NoReturn, Protocol
 
 from pgsnap.dump.definitions.table_columns import ColumnType
@@ -11,6 +11,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
 from pgsnap.errors import ValueUnfit
 from pgsnap.model import quote_ident
+from pgsnap.values import dataclass
 
 BLOCK_BYTES = 2 * 1024 * 1024
 """How much text is taken at a time: values of a column in it are one array."""

@@ -10,7 +10,6 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +19,7 @@ from pgsnap.errors import StoreError, StoreFull, UsageError
 from pgsnap.files import whole
 from pgsnap.files.folder import NO_ROOM
 from pgsnap.limits import ZSTD_LEVEL
+from pgsnap.values import dataclass
 
 # gzip's own default.
 _GZIP_LEVEL = 6

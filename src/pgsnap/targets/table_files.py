@@ -8,7 +8,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -18,6 +18,7 @@ from pgsnap.files import whole
 from pgsnap.files.folder import Folder
 from pgsnap.stores.base import Store
 from pgsnap.targets.file import exists_already, file_errors
+from pgsnap.values import dataclass
 
 PART_BYTES = 32 * 1024 * 1024
 """About how large a part in a store is: it is held in memory, and sent as a whole."""

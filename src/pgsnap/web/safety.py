@@ -3,12 +3,11 @@ its answer. Loopback alone does not keep other sites' scripts and other users of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pgsnap.values import dataclass
 from pgsnap.web.sessions import SESSION_HEADER, Sessions
 
 READING = ("GET", "HEAD")

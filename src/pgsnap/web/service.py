@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.repository.audit_log import AuditEntries
 from pgsnap.repository.repository import Repository
 from pgsnap.schedulers.state import Installed, RunRecord
+from pgsnap.values import dataclass
 from pgsnap.workflows.sync.fetch import Fetched
 from pgsnap.workflows.watch.check import RemoteSeen
 

@@ -11,7 +11,6 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pgsnap.errors import SnapError, UsageError
+from pgsnap.values import dataclass
 from pgsnap.web.safety import Bound
 
 LOOPBACK = "127.0.0.1"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from pgsnap.cli.wiring.connect import open_repository, resolve
 from pgsnap.cli.wiring.dump_sources import diff_source, warn_of_dump
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId

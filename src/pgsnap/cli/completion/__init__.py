@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from pgsnap.values import dataclass
 
 # Set by the scripts of `snap completion`, with the words as arguments.
 VARIABLE = "_PGSNAP_ANSWER"

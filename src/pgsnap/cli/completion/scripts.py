@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from pgsnap.cli.completion import VARIABLE
 from pgsnap.cli.text.program import NAMES, is_own
+from pgsnap.values import dataclass
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ from pgsnap.cli.config.keys import (
 )
 from pgsnap.cli.config.schedule import JOBS
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.alerts.telling import Alerts

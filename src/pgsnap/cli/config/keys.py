@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -14,6 +14,7 @@ from pgsnap.cli.text.redact import without_uri
 from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
 from pgsnap.stores.address import is_url, nearly_url, parse
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean
 
 T = TypeVar("T")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.cli.config.snap_toml import KEYS, ConfigFile
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pgsnap.cli.text.rate import parse_rate
 from pgsnap.errors import UsageError
 from pgsnap.repository.places.address import Address
 from pgsnap.stores.address import parse
+from pgsnap.values import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from pgsnap.cli.config.keys import Option, key, keys_of, list_of, read_keys
 from pgsnap.cli.text.duration import parse_timedelta
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 
 def _count(value: Any, where: str, folder: Path) -> int:

@@ -3,7 +3,6 @@ the former."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from pgsnap.cli.config.keys import (
     text,
     texts,
 )
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.schedulers.jobs import OnOverlap

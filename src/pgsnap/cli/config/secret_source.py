@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from pgsnap.errors import UntrustedPath, UsageError
 from pgsnap.limits import KEY_FILE_BYTES_MAX
+from pgsnap.values import dataclass
 
 SecretKind: TypeAlias = Literal[
     "passphrase_file", "passphrase_command", "key_file", "identity_file"

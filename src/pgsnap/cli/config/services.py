@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.config.keys import Key, read_keys, seconds, text
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.services.commands import Service

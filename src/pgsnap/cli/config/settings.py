@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.cli.config.file import find_config, load_config
@@ -18,6 +17,7 @@ from pgsnap.errors import SnapError, UntrustedPath, UsageError
 from pgsnap.files.trust import Trust
 from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
+from pgsnap.values import dataclass
 
 DEFAULT_REPOSITORY = Path("database") / "backups"
 

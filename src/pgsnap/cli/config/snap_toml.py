@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -36,6 +35,7 @@ from pgsnap.cli.config.schedule import (
 from pgsnap.cli.config.services import HOOK_KEYS, ServicesTable, read_hooks, read_services
 from pgsnap.repository.places.address import Address
 from pgsnap.runners.base import BINDIR
+from pgsnap.values import dataclass
 
 Client: TypeAlias = Literal["psycopg", "psql"]
 Reader: TypeAlias = Literal["direct", "stream"]

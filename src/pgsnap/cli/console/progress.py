@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pgsnap import interrupts
 from pgsnap.cli.console.steps import Place, Steps
 from pgsnap.cli.text import render
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.cli.console.console import Console

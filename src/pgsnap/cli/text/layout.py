@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import NAMES, program
+from pgsnap.values import dataclass
 
 # A column of text that begins further right leaves too little room below it.
 _HANG_MAX_SHARE = 0.5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from pgsnap.cli.console.steps import TRANSFER
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_remote, remote_of
 from pgsnap.errors import SnapError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.progress import Progress

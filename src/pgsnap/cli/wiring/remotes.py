@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.config.keys import unknown_key
@@ -18,6 +18,7 @@ from pgsnap.cli.wiring.secrets_given import unlocking_other
 from pgsnap.cli.wiring.user_folders import cache_folder
 from pgsnap.errors import SnapError, UsageError
 from pgsnap.repository.places.address import Address
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId

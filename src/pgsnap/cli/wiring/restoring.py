@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +24,7 @@ from pgsnap.cli.wiring.stopping import ServicesAside, check_protected, warn_of_s
 from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.cli.wiring.warming.copies import refill_later, warn_of_missing_copies
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from sys import intern
 
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.limits import READ_BYTES
+from pgsnap.values import dataclass
 
 _SETTINGS = b"SETTING"
 # How pg_dump, within an entry of rights, sets the grantor of what follows. The statement before an

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from pgsnap.dump.entries import Entry, decode
+from pgsnap.values import dataclass
 
 GENERATED = b" GENERATED ALWAYS AS ("
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()\'"]+)'

@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
 from pgsnap.dump.definitions.ddl import GRANTOR
@@ -26,6 +26,7 @@ from pgsnap.dump.definitions.table_parts import TableName, foreign_key_ends, wit
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
+from pgsnap.values import dataclass
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
 _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pgsnap.dump.entries import encode
 from pgsnap.model import quote_ident
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

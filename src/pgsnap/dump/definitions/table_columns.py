@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, pairwise
 
 from pgsnap.dump.definitions.ddl import DdlEntry
 from pgsnap.dump.definitions.statements import Kind, Token, significant, statements
 from pgsnap.dump.definitions.table_parts import TableName, qualified_names
+from pgsnap.values import dataclass
 
 # What may follow a column's type.
 _AFTER_TYPE = frozenset(

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsnap.dump.definitions.ddl import DdlEntry, ddl_entries
+from pgsnap.values import dataclass
 
 TableName: TypeAlias = "tuple[str, str]"
 """Schema and name; also of a sequence or of statistics."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 from pgsnap.errors import CorruptionError
+from pgsnap.values import dataclass
 
 _Value = TypeVar("_Value")
 _Check: TypeAlias = "Callable[[Any, str], Any]"
@@ -27,7 +28,7 @@ INTEGER_MAX = 2**63 - 1
 VALUES_MAX = 400_000
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Form:
     """What the type of a field does not define: the range of an integer (default: 0 to 2^63 - 1),
     the pattern of a text or of each text in a list."""

@@ -7,7 +7,7 @@ continued by the next run: there is no state except what is stored.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.maintenance.gc.marking import VERIFY_FIRST, Choice, Marker
@@ -27,6 +27,7 @@ from pgsnap.repository import layout
 from pgsnap.repository.catching_up import catch_up_packs
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import Array, FrameTable
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

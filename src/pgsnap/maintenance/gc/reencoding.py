@@ -18,7 +18,6 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from pgsnap import interrupts
 from pgsnap.codecs.zstd import decompress
@@ -29,6 +28,7 @@ from pgsnap.progress import Progress
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import FRAME_COST, NOBODY, PART, Array, FrameTable
 from pgsnap.repository.scopes import threads
+from pgsnap.values import dataclass
 
 WASTE_MAX = 0.02
 """As a fraction of all that is needed. Above it families are freed, the most wasteful first."""

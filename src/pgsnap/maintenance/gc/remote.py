@@ -7,7 +7,6 @@ announces the sweep, and only then lists claims and manifests again: what is nee
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pgsnap.errors import CorruptionError
@@ -21,6 +20,7 @@ from pgsnap.repository.created_only import CreatedOnly
 from pgsnap.repository.index.frame_table import FrameTable
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.rounds import announce, claimed, read_phase, read_rounds, remove_rounds
+from pgsnap.values import dataclass
 
 # So many rounds that are done stay: a writer that slept looks at those that it did not see.
 _ROUNDS_KEPT = 100

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from pgsnap.errors import StoreFull
@@ -22,6 +22,7 @@ from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import NOBODY, PART, Array, FrameTable
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import FinishedOrAbandoned, Window, threads
+from pgsnap.values import dataclass
 
 UNUSED_MAX = 0.02
 """As a fraction of all packs' bytes. Above it packs are rewritten, the most wasteful first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 from pgsnap.format.manifest import decode_manifest
@@ -14,6 +13,7 @@ from pgsnap.maintenance.verify.section_walk import SectionWalk
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accept_loss
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

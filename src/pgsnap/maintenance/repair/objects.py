@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import snapshot_id
@@ -30,6 +29,7 @@ from pgsnap.repository.objects import stored_name
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -38,6 +37,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.unlocking import Unlock
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.stores.base import ObjectInfo
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

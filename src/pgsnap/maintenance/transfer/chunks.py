@@ -4,7 +4,7 @@ finds what was written, and goes on from there."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -26,6 +26,7 @@ from pgsnap.repository.chunks.packs import PackWriter
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.frame_table import Array
 from pgsnap.repository.scopes import Window, threads
+from pgsnap.values import dataclass
 
 _Copied: TypeAlias = "tuple[PackId, int, list[Location]]"
 

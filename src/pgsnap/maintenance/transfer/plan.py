@@ -11,7 +11,7 @@ are rewritten (`lists.py`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.errors import CorruptionError
 from pgsnap.limits import DELTA_DEPTH_MAX
@@ -23,6 +23,7 @@ from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.copied_ids import Role
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
 from pgsnap.repository.index.index import Index
+from pgsnap.values import dataclass
 
 SMALL_PACK = 0.25
 """As a fraction of the config's pack size. Smaller packs are joined."""

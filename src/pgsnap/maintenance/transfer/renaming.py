@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.codecs.zstd import decompress
 from pgsnap.errors import CorruptionError
@@ -14,6 +14,7 @@ from pgsnap.progress import Progress
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.index.copied_ids import CopiedIds, Role
 from pgsnap.repository.index.frame_table import FrameTable
+from pgsnap.values import dataclass
 
 _IDS_AT_ONCE = 10_000
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap.model import SnapshotId
+from pgsnap.values import dataclass
 
 REPAIR = "snap repair"
 REPAIR_FROM = "snap repair --from PATH"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Set
-from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.manifest import decode_indexed, decode_manifest, snapshot_id
@@ -20,6 +19,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.slots import read_slots
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.repository.snapshots.notes import SHALLOW, sound_notes
+from pgsnap.values import dataclass
 
 _UNSEEN = (
     "Nothing shows that it ever was here: its history was not copied, as by a push, pull or clone"

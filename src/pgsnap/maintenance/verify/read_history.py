@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.errors import UsageError
@@ -18,6 +17,7 @@ from pgsnap.model import PackId
 from pgsnap.repository import layout
 from pgsnap.repository.index.index import Index
 from pgsnap.stores.base import ObjectInfo
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pgsnap.format.roots import Roots, hashed_parts
 from pgsnap.format.section_names import encode_name
 from pgsnap.model import OUTSIDE_ROOT, RecipeRoot, Section, SectionKind, Segment, Snapshot
+from pgsnap.values import dataclass
 
 SectionKey = tuple[str, tuple[Segment, ...] | tuple[RecipeRoot, ...], bytes]
 """Equal for two sections that are read in the same way, or for their side streams."""

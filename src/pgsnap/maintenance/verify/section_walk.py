@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from blake3 import blake3
 
@@ -35,6 +35,7 @@ from pgsnap.repository.chunks.readable import ReadableChunks
 from pgsnap.repository.chunks.recipes import RecipeWalk, walk
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.text_check import TextCheck
+from pgsnap.values import dataclass
 
 # Some 100 bytes each: 50 MB.
 _REMEMBERED_MAX = 500_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
 
@@ -41,6 +40,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.forgetting import mend_forgotten
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.stores.base import ObjectInfo
+from pgsnap.values import dataclass
 
 # Number of frames whose rows in the index are looked up at once.
 _FRAMES_AT_ONCE = 1000

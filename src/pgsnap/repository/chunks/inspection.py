@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -29,6 +29,7 @@ from pgsnap.repository.objects import reads_at_once
 from pgsnap.repository.scopes import side_by_side, threads
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
+from pgsnap.values import dataclass
 
 # A pack up to this size is read as a whole.
 _SMALL_PACK_BYTES = 64 * 1024

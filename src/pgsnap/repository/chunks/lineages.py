@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import attrgetter
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.store import ChunkStore
 from pgsnap.repository.scopes import side_by_side
+from pgsnap.values import dataclass
 
 # Frames of deltas that are held at once. Each version's are next to each other in its pack, so that
 # with many of them held there are few reads, each of many frames.

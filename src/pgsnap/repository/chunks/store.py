@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgsnap.model import Frame, PackId, RepositoryConfig
@@ -11,6 +10,7 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.index import Index
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import Store
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.chunking.rows import RowChunker

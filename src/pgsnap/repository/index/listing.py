@@ -7,9 +7,9 @@ host saw there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from pgsnap.repository.index.index import Index
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

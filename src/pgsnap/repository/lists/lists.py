@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.format.recipe import decode_children
@@ -17,6 +16,7 @@ from pgsnap.limits import RECIPE_LEVELS_MAX
 from pgsnap.model import HASH_BYTES, ChunkId, RecipeRoot
 from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.index.frame_table import NOBODY, Array, FrameTable
+from pgsnap.values import dataclass
 
 PIECE = RECIPE_LEVELS_MAX + 1
 """The level of a piece of a section table; the recipe nodes above it have the next ones. So a level

@@ -8,13 +8,13 @@ deleted, the entry after that lists all snapshots that there are, and the chain 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, FormatTooNew, ObjectNotFound, WrongKey
 from pgsnap.format.remote import Publication, decode_publication, publication_id
 from pgsnap.model import SnapshotId
 from pgsnap.repository.index.listing import Entry, Position
 from pgsnap.repository.log.publications import Publications
+from pgsnap.values import dataclass
 
 _KEPT_AT_ONCE = 50
 _SHOWN = 5

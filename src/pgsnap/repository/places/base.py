@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from shlex import quote
@@ -17,6 +16,7 @@ from pgsnap.repository.lock import Held
 from pgsnap.stores.base import Store
 from pgsnap.stores.counting import Counts
 from pgsnap.stores.remembered import FolderState
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from blake3 import blake3
@@ -20,6 +20,7 @@ from pgsnap.files import whole
 from pgsnap.files.folder import Folder
 from pgsnap.model import RepositoryConfig
 from pgsnap.sealing.keys import Keys
+from pgsnap.values import dataclass
 
 _BYTES_MAX = 64 * 1024
 

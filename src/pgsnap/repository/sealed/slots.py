@@ -6,13 +6,13 @@ import contextlib
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, RepositoryError, StoreError, WrongKey
 from pgsnap.limits import KEY_SLOT_BYTES_MAX, KEY_SLOTS_MAX
 from pgsnap.repository import layout
 from pgsnap.sealing.slots import Slot, decode_slot, encode_slot
 from pgsnap.stores.base import Store
+from pgsnap.values import dataclass
 
 _ID = re.compile(r"[0-9a-f]{16}")
 

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import shlex
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol
 
 from pgsnap.errors import WrongKey
@@ -17,6 +17,7 @@ from pgsnap.sealing.keys import Keys, derive, new_master
 from pgsnap.sealing.slots import OPENED_BY, Slot, SlotKind, new_slot, open_slot
 from pgsnap.sealing.wrapping_keys import NewOpener, Opener
 from pgsnap.stores.base import Store
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, groupby
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from blake3 import blake3
 from pgsnap.model import ChunkId, Section, SectionEnd, SectionName, SourceEvent
 from pgsnap.repository.chunks.bases import SectionBases
 from pgsnap.repository.chunks.recipes import RecipeBuilder
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.chunking.rows import Chunk

@@ -8,7 +8,6 @@ another one, that no new snapshots are expected, that a label continues under an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pgsnap.errors import AmbiguousChain, CorruptionError, UnknownRevision
@@ -17,6 +16,7 @@ from pgsnap.model import Note, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.notes import sound_notes
 from pgsnap.repository.snapshots.tags import SAFETY_TAGS
+from pgsnap.values import dataclass
 
 CHAIN = "chain"
 DIVIDED, ADOPTED, RETIRED, RENAMED = "divided", "adopted", "retired", "renamed"

@@ -7,7 +7,6 @@ blocks were not read as they should have been, and the table has to be read in f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pgsnap.chunking.leaves import leaf_ends_of_rows
 from pgsnap.errors import SnapError
 from pgsnap.model import BlockMap, ChangedBlocks, Section
+from pgsnap.values import dataclass
 
 Numbers = NDArray[np.int64]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +23,7 @@ from pgsnap.repository.splicing.block_edits import (
     check_rows,
     sizes_of,
 )
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.repository.chunks.ingest import Ingest

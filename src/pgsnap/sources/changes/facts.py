@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pgsnap.sessions.base import Session
 from pgsnap.sources.properties import read_system_identifier
+from pgsnap.values import dataclass
 
 BLOCK_BYTES = 8192
 SEGMENT_BLOCKS = 131072

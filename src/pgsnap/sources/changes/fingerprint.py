@@ -8,10 +8,10 @@ easy; where it is not, the value differs and the schema is dumped once more.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from pgsnap.sessions.base import Session, literal
 from pgsnap.sources.changes.signatures import digest
+from pgsnap.values import dataclass
 
 _FIRST_USER_OID = 16384
 _WRITTEN = "sum(hash_record_extended(ROW(x.ctid, x.xmin), 0))"

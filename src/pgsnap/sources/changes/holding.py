@@ -7,7 +7,6 @@ that comes first leaves no such gap.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pgsnap import interrupts
 from pgsnap.errors import DumpFailed, QueryFailed, SourceError, TablesChanged
@@ -20,6 +19,7 @@ from pgsnap.sources.changes.signatures import read_signatures
 from pgsnap.sources.changes.tables import lock_statement, read_tables, tables_to_lock
 from pgsnap.sources.dump_failure import LOCKED_HINT
 from pgsnap.sources.guarded.lock_room import lock_room
+from pgsnap.values import dataclass
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY NOT DEFERRABLE;"
 # One message: psql's sessions would take the snapshot with a query of their own between two.

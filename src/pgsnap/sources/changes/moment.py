@@ -6,7 +6,7 @@ The order of the steps is what makes it safe: docs/incremental.md says why.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 
@@ -29,6 +29,7 @@ from pgsnap.sources.changes.tables import read_tables
 from pgsnap.sources.changes.touching import touch
 from pgsnap.sources.changes.verdicts import Full, Unchanged, Verdict
 from pgsnap.sources.changes.ways import Method, Way, find_ways
+from pgsnap.values import dataclass
 
 _NO_PARENT = "there is no earlier snapshot to compare with"
 _OPEN_FOR_LONG = "a transaction was open during the last snapshot, and since long before it"

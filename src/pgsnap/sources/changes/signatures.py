@@ -7,11 +7,11 @@ columns stay as they are, but types may be altered: they are read before and aft
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from pgsnap.model.baseline import SIGNATURE_BYTES
 from pgsnap.sessions.base import Session, literal
 from pgsnap.sessions.endpoint import PINS
+from pgsnap.values import dataclass
 
 _FIRST_USER_OID = 16384
 LARGE_OBJECTS_OID = 2613

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from pgsnap import interrupts
 from pgsnap.errors import QueryFailed
@@ -13,6 +12,7 @@ from pgsnap.model.baseline import TableState
 from pgsnap.sessions.base import Session, number
 from pgsnap.sources.changes.facts import Checkpoint, ServerState, lsn_literal
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged, Verdict
+from pgsnap.values import dataclass
 
 _POLL_SECONDS = 0.02
 _SUMMARIZED = (

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
 from pgsnap.errors import QueryFailed
 from pgsnap.sessions.base import Session, ident
 from pgsnap.sources.changes.facts import ServerState, may_checkpoint, read_checkpoint, read_state
 from pgsnap.sources.changes.files import DataFolder
+from pgsnap.values import dataclass
 
 _SUMMARIES_SINCE = 170000
 _CHECKPOINT_ROLE_SINCE = 150000

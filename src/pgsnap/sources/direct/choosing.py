@@ -7,7 +7,7 @@ import secrets
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pgsnap.limits import BLOCK_TEXT_BYTES_MAX, FULL_READS_LISTED_MAX
 from pgsnap.model import (
@@ -23,6 +23,7 @@ from pgsnap.sources.changes.moment import Moment
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged
 from pgsnap.sources.direct.tables import Table
 from pgsnap.sources.former import Former
+from pgsnap.values import dataclass
 
 _LARGE_OBJECT_OID = 2613
 _HAS_LARGE_OBJECTS = "SELECT EXISTS (SELECT FROM pg_catalog.pg_largeobject_metadata)"

@@ -12,7 +12,6 @@ import threading
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pgsnap import interrupts
 from pgsnap.errors import DumpFailed, Interrupted, SnapError, SourceError
@@ -22,6 +21,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.direct.counting import BlockCounter, FewBlocksCounter, block_counter
 from pgsnap.sources.direct.psql import RowsPsql
 from pgsnap.sources.direct.tables import Table
+from pgsnap.values import dataclass
 
 _WAIT_SECONDS = 0.1
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 from pgsnap.dump.entries import copied_table
@@ -16,6 +15,7 @@ from pgsnap.limits import MIB
 from pgsnap.model import BlockMap, SectionEnd, quote_ident
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session
+from pgsnap.values import dataclass
 
 _NAMES_IN_PATTERN = 50
 # Linux accepts 2 MiB of arguments and environment.

@@ -5,9 +5,8 @@ pg_dump records it silently, and psql fails on it at the restore. Works as any r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.sessions.base import Session, ident
+from pgsnap.values import dataclass
 from pgsnap.words import some
 
 _FIRST_USER_OID = 16384

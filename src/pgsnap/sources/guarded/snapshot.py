@@ -12,9 +12,8 @@ queues between our lock and pg_dump's, and all three deadlock undetected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.sessions.base import Session, literal
+from pgsnap.values import dataclass
 
 TableName = tuple[str, str]
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import configparser
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgsnap import extras
 from pgsnap.errors import StoreError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from pgsnap.errors import StoreError
 from pgsnap.stores.address import Address
 from pgsnap.stores.objects.clients import NO_RETRIES, client_options, delete_url, made
 from pgsnap.stores.pacing import Times
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta, UpdateVersion

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
 
 from pgsnap.errors import StoreError, StoreFull
+from pgsnap.values import dataclass
 
 
 class Verdict(enum.Enum):

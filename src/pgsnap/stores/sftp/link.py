@@ -8,11 +8,11 @@ import re
 import secrets
 import stat
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgsnap.files.folder import FILE_MODE, FOLDER_MODE
 from pgsnap.stores.base import Data
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     import asyncssh

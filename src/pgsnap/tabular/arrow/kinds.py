@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from pgsnap.tabular.arrow import odd_values
 from pgsnap.tabular.arrow.buffers import byte_strings, meant_strings, uuids
 from pgsnap.tabular.arrow.intervals import INTERVAL, REGULAR, intervals_of
 from pgsnap.tabular.arrow.money import Spelling, spelling_of
+from pgsnap.values import dataclass
 
 Convert = Callable[[pa.Array], pa.Array]
 

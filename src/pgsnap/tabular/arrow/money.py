@@ -4,10 +4,11 @@ which no dump names. The first values say how it is to be read, if that leaves n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from pgsnap.values import dataclass
 
 PRECISION = 19
 """Digits of the greatest amount: it has 64 bits."""

@@ -8,12 +8,12 @@ the binary forms in the two databases show it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import groupby
 
 from pgsnap.errors import QueryFailed
 from pgsnap.model import quote_ident
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.values import dataclass
 
 _LOCK_TIMEOUT = "3s"
 

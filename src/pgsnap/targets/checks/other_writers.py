@@ -9,10 +9,11 @@ own.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap import interrupts
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.values import dataclass
 
 # A backend lives on for a moment after its client has ended.
 _LEAVING_SECONDS = 5.0

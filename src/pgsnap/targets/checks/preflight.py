@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from pgsnap.errors import TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.targets.checks.subscriptions import subscriptions_of, unbinding
+from pgsnap.values import dataclass
 
 _WORD_FIRST = re.compile(r"[a-z]+(?=[\s,:]|$)")
 

@@ -3,10 +3,9 @@ that every commit can afford it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import check_writable, connected_role, find_database
+from pgsnap.values import dataclass
 
 # Of template0, template1 and the maintenance database nobody expects it.
 _SERVERS_OWN = ("postgres", "template0", "template1")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.dump.definitions.statements import statements, trimmed, without_verifiers
 from pgsnap.model import Snapshot
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.properties.acl import parse_acl_item
+from pgsnap.values import dataclass
 
 _IDENT = r'("(?:[^"]|"")+"|[^\s";]+)'
 ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)

@@ -7,10 +7,10 @@ publisher. So only the subscription itself is dropped; a slot of its name on the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pgsnap.errors import TargetRefused
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from pgsnap import interrupts
 from pgsnap.dump.volatile import fresh_restrict_key
@@ -30,6 +29,7 @@ from pgsnap.targets.load.help import Facts, help_for
 from pgsnap.targets.load.places import Places
 from pgsnap.targets.load.psql_messages import Help, failure_in, restore_failed
 from pgsnap.targets.naming import application_name
+from pgsnap.values import dataclass
 
 # No -q: the command tags (COPY 123) are what the server's row counts are read from.
 PSQL_ARGUMENTS = (

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind
@@ -19,6 +18,7 @@ from pgsnap.targets.checks.preflight import connected_role
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.load.places import Place
 from pgsnap.targets.load.psql_messages import Help, PsqlFailure
+from pgsnap.values import dataclass
 
 # Quotation marks in PostgreSQL's translations.
 _QUOTED = re.compile(r"[\"«„“‚‘「『»]([^\"«»„“”‘’」』]+)[\"»“”’」』«]")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.model import SectionKind, SectionName
+from pgsnap.values import dataclass
 
 # The header that pg_dump writes before an entry. In a function's body it may be part of the text;
 # then an error's place is less accurate.

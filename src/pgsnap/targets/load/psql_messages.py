@@ -7,9 +7,9 @@ distinguishes errors from notices in every server language.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from pgsnap.errors import RestoreFailed
+from pgsnap.values import dataclass
 
 _SERVER = re.compile(r"^psql:<stdin>:(\d+): [^:]+:  ([0-9A-Z]{5}): (.*)$")
 _CLIENT = re.compile(r"^psql:<stdin>:(\d+): (?:error|fatal): (.*)$")

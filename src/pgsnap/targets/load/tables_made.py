@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pgsnap.sessions.base import Session
 from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.targets.load.row_order import Table, empty_tables
+from pgsnap.values import dataclass
 
 # A check constraint, a domain or a generated column may call a function that reads other tables.
 # The server does not know which, so every function counts that is in a language in which it could;

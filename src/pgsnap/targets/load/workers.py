@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
@@ -21,6 +20,7 @@ from pgsnap.model import DumpEvent
 from pgsnap.progress import Progress
 from pgsnap.targets.load.feeder import Expected, Feeder, FeedResult
 from pgsnap.targets.load.row_order import Table
+from pgsnap.values import dataclass
 
 
 class StartFeeder(Protocol):

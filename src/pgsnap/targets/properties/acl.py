@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from pgsnap.sessions.base import ident
+from pgsnap.values import dataclass
 
 DATABASE = "\0"
 """Placeholder for the database's quoted name in statements: no name or value can contain it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.errors import QueryFailed, TargetRefused
 from pgsnap.model import DatabaseProperties, Setting
@@ -24,6 +24,7 @@ from pgsnap.targets.properties.acl import (
     format_acl_item,
     parse_acl_item,
 )
+from pgsnap.values import dataclass
 
 # Parameters whose stored value is a list of quoted names (GUC_LIST_QUOTE in the server; extensions
 # cannot add to them). Quoted once more they would become a single long name.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
@@ -22,6 +21,7 @@ from pgsnap.targets.checks.preflight import (
     find_database,
 )
 from pgsnap.targets.naming import is_kept_name
+from pgsnap.values import dataclass
 
 SWAPPED = "swapped"
 DISCARDED = "discarded"

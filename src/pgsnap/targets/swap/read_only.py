@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap import interrupts
 from pgsnap.errors import Interrupted, RestoreFailed, SnapError
@@ -16,6 +16,7 @@ from pgsnap.model import DatabaseProperties, Setting
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, LiveDatabase
 from pgsnap.targets.swap.held import Sessions
+from pgsnap.values import dataclass
 
 SETTING = "default_transaction_read_only"
 _ON = "on"

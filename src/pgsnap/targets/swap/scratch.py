@@ -13,7 +13,6 @@ import json
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.errors import QueryFailed, RestoreFailed, SnapError, TargetRefused
@@ -34,6 +33,7 @@ from pgsnap.targets.naming import (
     token_of,
 )
 from pgsnap.targets.swap.dropping import drop_database
+from pgsnap.values import dataclass
 
 FIRST_USER_OID = 16384
 CLOSED = "0"

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, Interrupted, QueryFailed, RestoreFailed, SnapError
@@ -23,6 +22,7 @@ from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.sessions.server import Server
 from pgsnap.targets.naming import application_name
+from pgsnap.values import dataclass
 
 SWAP_TIMEOUT_SECONDS = 60.0
 # How long one attempt may wait for the lock on the database, since logins queue behind it.

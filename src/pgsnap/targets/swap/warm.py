@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal, number
@@ -17,6 +16,7 @@ from pgsnap.targets.naming import WARM_PATTERN, token_of
 from pgsnap.targets.swap.clones import clone_closed
 from pgsnap.targets.swap.dropping import drop_database
 from pgsnap.targets.swap.scratch import alive_tokens
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ in a dump), and what depends on them."""
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.tables.live import LiveTable
+from pgsnap.values import dataclass
 
 _CONFIGURATION = """
 SELECT coalesce(e.extcondition[pg_catalog.array_position(e.extconfig, {oid}::pg_catalog.oid)], '')

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.sessions.base import Row, Session, literal
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap.sessions.base import Session, literal
+from pgsnap.values import dataclass
 
 
 class How(enum.Enum):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, ident, literal, number
+from pgsnap.values import dataclass
 
 _BTREE = 403
 _EQUAL = 3

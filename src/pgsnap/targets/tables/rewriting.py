@@ -4,10 +4,10 @@ more to keep up row by row than to make again."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, ident, literal
+from pgsnap.values import dataclass
 
 # Below, a load with its indexes takes no longer.
 INDEXED_ROWS_MAX = 10_000

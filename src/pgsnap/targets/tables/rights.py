@@ -7,12 +7,12 @@ own GRANTs, which assume an object without them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.rights import Right
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.tables.blocks import do
+from pgsnap.values import dataclass
 
 _OIDS = "pgsnap.tables"
 

@@ -8,11 +8,11 @@ A row of `snap_new` that has no row of its key in `snap_old` is added.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, ident, literal, number
 from pgsnap.targets.tables.put_back import ForeignKey, same_values
+from pgsnap.values import dataclass
 
 _WRITES = {"insert": (4, "3"), "update": (16, "2"), "delete": (8, "4")}
 _COLUMNS = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from pgsnap.dump.definitions.mending import Identities
@@ -21,6 +20,7 @@ from pgsnap.targets.tables.swap import (
     staged_names,
     staging_schemas,
 )
+from pgsnap.values import dataclass
 
 _GENERATED = re.compile(r" GENERATED ALWAYS AS \(.*\) STORED", re.S)
 _ANY_NAME = r'("(?:[^"]|"")+"|[^\s";]+)'

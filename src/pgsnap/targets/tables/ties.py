@@ -4,12 +4,12 @@ one."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.tables.blocks import do
 from pgsnap.targets.tables.live import LiveTable
+from pgsnap.values import dataclass
 
 # Types whose values are OIDs of tables, or of their row types.
 _MEANS = "'regclass', '_regclass', 'regtype', '_regtype'"

@@ -11,11 +11,12 @@ import secrets
 import shlex
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
 from pgsnap.errors import SnapError
+from pgsnap.values import dataclass
 
 # How many are remembered, and how many lines of news of each.
 _KEPT_MAX = 100

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,6 +14,7 @@ from starlette.routing import Route
 
 from pgsnap.errors import SnapError, UsageError
 from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.values import dataclass
 from pgsnap.web.actions.jobs import Job, JobBusy, Jobs
 from pgsnap.web.actions.verbs import VERBS, Verb
 from pgsnap.web.pages.base import Asked, Page, PageNotFound

@@ -7,9 +7,9 @@ No field becomes an option that the form does not have: values follow a "=" or t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 _VALUE_CHARS_MAX = 10_000
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.shown import Shown, numeric_columns, qualified, shown, shown_apart
 from pgsnap.web.pages.side_by_side import Line, side_by_side

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 from pgsnap.errors import UnknownRevision
 from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.growth import Growth, chosen, growth
 from pgsnap.workflows.history.log import LogEntry, entries_of

@@ -4,10 +4,10 @@ repository. Shapes stretch with the page, and the labels of the axes are text be
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.values import dataclass
 from pgsnap.words import clock, short_id, size
 
 WIDTH = 1000

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.model import SnapshotHead, SnapshotId
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.workflows.history.log import KeptEntry, kept
 from pgsnap.workflows.notes.verdicts import Drilled, drilled

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 
 from pgsnap.errors import UnknownRevision, UsageError
@@ -12,6 +11,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.rows.assembled import Field
 from pgsnap.sessions.base import literal
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.shown import Shown, qualified, shown_apart, shown_part
 from pgsnap.workflows.diff.report import TableName

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.comparison import CELLS_MAX
 from pgsnap.web.pages.shown import Shown, numeric_columns, qualified, shown_part

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap import words
 from pgsnap.model import quote_ident
+from pgsnap.values import dataclass
 from pgsnap.workflows.diff.report import TableName
 
 CHARACTERS_SHOWN = 240

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from pgsnap.values import dataclass
 
 _CONTEXT = 3
 LINES_MAX = 400

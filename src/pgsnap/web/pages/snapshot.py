@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from pgsnap.model import SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.extensions import left_behind
 from pgsnap.sources.parts import left_out
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.shown import qualified
 from pgsnap.web.pages.treemap import Box, squarified

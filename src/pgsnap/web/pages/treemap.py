@@ -4,7 +4,8 @@ Huizing and van Wijk, "Squarified treemaps")."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

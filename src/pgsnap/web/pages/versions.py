@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import ChunkId, Section, SectionKind, Snapshot, SnapshotId, same_text
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.comparison import changed_rows
 from pgsnap.web.pages.shown import qualified

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Page
 from pgsnap.web.pages.paging import Part, part_of
 from pgsnap.web.service import Service

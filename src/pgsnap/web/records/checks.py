@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.model import Note, SnapshotId
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 from pgsnap.web.pages.paging import Part, part_of
 from pgsnap.workflows.notes.verdicts import DRILL_NOTE_BYTES_MIN, VERDICT, as_drilled

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import SectionKind, SnapshotHead, SnapshotId
 from pgsnap.model.dump import quote_ident
+from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 
 # Of each kind so many are shown, and so many snapshots have their messages read.

@@ -7,8 +7,9 @@ it, and a snapshot with a wrong date is worse than a missing one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+from pgsnap.values import dataclass
 
 _DATE = r"(?P<year>\d{4})(?P<dash>[-_.]?)(?P<month>\d{2})(?P=dash)(?P<day>\d{2})"
 _CLOCK = (

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.snapshots.tags import tag_exists
 from pgsnap.repository.splicing.watching import SpliceWatch
 from pgsnap.sources.base import Source, SourceResult, reading
+from pgsnap.values import dataclass
 from pgsnap.workflows.commit.former import Formers, Policy
 from pgsnap.workflows.notes.missed_changes import acknowledge, missed_changes, note_missed
 

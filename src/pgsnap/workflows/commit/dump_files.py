@@ -6,7 +6,6 @@ import os
 import shlex
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from pgsnap.errors import SourceError, UsageError
 from pgsnap.format.times import from_micros
 from pgsnap.sources.file import content_digest
+from pgsnap.values import dataclass
 from pgsnap.workflows.commit.backup_names import Doubt, NameTime, time_in_name
 from pgsnap.workflows.commit.name_format import NameFormat
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -19,6 +19,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline, read_block_map
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.sources.former import Former
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.baselines import Use, newest_baseline
 from pgsnap.workflows.notes.missed_changes import missed_changes
 

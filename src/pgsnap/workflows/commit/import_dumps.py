@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pgsnap.errors import SourceError, UsageError
@@ -13,6 +12,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.sources.file import ArchiveReader, FileSource
 from pgsnap.targets.file import ENDINGS
+from pgsnap.values import dataclass
 from pgsnap.words import plural
 from pgsnap.workflows.commit.backup_names import words_before_time
 from pgsnap.workflows.commit.commit import CommitReport, commit

@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from pgsnap.model import RecipeEntry
+from pgsnap.values import dataclass
 
 # About 250 bytes each.
 _CHUNKS_AT_ONCE = 40_000

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from pgsnap.model import Origin, Section, SectionKind, SectionName, Snapshot, SnapshotId
+from pgsnap.values import dataclass
 
 TableName = tuple[str, str]
 

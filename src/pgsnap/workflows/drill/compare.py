@@ -9,7 +9,6 @@ no longer change (docs/cli.md, "snap drill").
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
@@ -32,6 +31,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.load.hashed_rows import chosen_anew
+from pgsnap.values import dataclass
 from pgsnap.words import plural, size
 from pgsnap.workflows.diff.diff import diff, diff_rows
 from pgsnap.workflows.diff.report import DiffReport, TableDiff, TableName

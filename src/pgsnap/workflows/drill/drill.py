@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.naming import application_name, new_token, scratch_name
 from pgsnap.targets.swap.dropping import drop_database
 from pgsnap.targets.swap.held import HeldSession
+from pgsnap.values import dataclass
 from pgsnap.words import plural, rate, size
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.drill import checks as drill_checks

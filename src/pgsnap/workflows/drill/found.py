@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pgsnap.errors import ConnectionFailed, Interrupted, SnapError, ToolMissing, ToolVersion
 from pgsnap.model import Finding, Verdict
+from pgsnap.values import dataclass
 from pgsnap.workflows.drill.report import (
     Check,
     Recovery,

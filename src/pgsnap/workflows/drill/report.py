@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.model import Finding, Snapshot, SnapshotId, Verdict
 from pgsnap.sources.parts import left_out
+from pgsnap.values import dataclass
 
 REPORT_SCHEMA = 1
 """The version of the JSON report: incremented when a field changes its meaning."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from pgsnap.model import Finding
+from pgsnap.values import dataclass
 from pgsnap.words import plural
 from pgsnap.workflows.drill.report import failed, passed, skipped
 

@@ -3,7 +3,6 @@ changed. Snapshots are never modified: only notes are written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.errors import UnknownRevision, UsageError
@@ -11,6 +10,7 @@ from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import ADOPTED, RENAMED, RETIRED, Chain, Chains
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

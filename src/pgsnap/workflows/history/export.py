@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.file import check_target, write_file
+from pgsnap.values import dataclass
 from pgsnap.workflows.commit.backup_names import backup_name
 
 

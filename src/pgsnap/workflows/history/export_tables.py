@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from pgsnap.dump.definitions.table_columns import ColumnTypes
@@ -20,6 +20,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.tabular.base import Losses, Shape, TableWriter, Wishes
 from pgsnap.tabular.row_blocks import row_blocks, row_bytes
 from pgsnap.targets.table_files import Output, TableFiles, kept_or_gone, stem_of
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import read_definitions, shown
 from pgsnap.workflows.history.tables_chosen import (
     Chosen,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from pgsnap.model import Snapshot, SnapshotHead, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.repository.snapshots.tags import is_safety_tag, short_tags
+from pgsnap.values import dataclass
 from pgsnap.workflows.history.section_costs import SectionCost, section_costs
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.verdicts import Drilled, drilled

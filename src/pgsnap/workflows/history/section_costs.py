@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Self
 
 from pgsnap.errors import StoreFull
 from pgsnap.model import ChunkId, Digest, RecipeRoot, Section, SectionName, Snapshot
 from pgsnap.repository.chunks.recipes import ChunkBatches
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 
 _CHUNKS_AT_ONCE = 5_000
 # Pages of SQLite's cache in KiB: about 400,000 chunks.

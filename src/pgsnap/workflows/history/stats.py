@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap.errors import UnknownRevision
 from pgsnap.model import ChunkKind, SectionName, SnapshotHead, SnapshotId
@@ -11,6 +10,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.chunks.usage import Usage
 from pgsnap.repository.footprint import Footprint
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 
 _NOTHING = (None, None)
 

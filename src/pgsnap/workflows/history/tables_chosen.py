@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.table_columns import ColumnType, ColumnTypes
@@ -15,6 +14,7 @@ from pgsnap.errors import CorruptionError, UnusableInput, UsageError
 from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.tabular.base import Column, Shape, Wishes, full_name
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean
 from pgsnap.workflows.contents.table_names import check_tables_known, shown
 from pgsnap.workflows.contents.table_rows import sections_of_rows

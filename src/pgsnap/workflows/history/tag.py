@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.table_parts import Definitions, TableName
 from pgsnap.errors import UsageError
@@ -14,6 +12,7 @@ from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
 from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.checks.preflight import Findings, Problem
+from pgsnap.values import dataclass
 from pgsnap.words import plural
 from pgsnap.workflows.contents.table_names import read_definitions
 from pgsnap.workflows.contents.trust import snapshot_to_run

@@ -6,7 +6,6 @@ Changes nothing on the server: whether we may create event triggers is tried and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from pgsnap.dump.definitions.drawing import GENERATED, DrawnColumn, drawn_columns
@@ -19,6 +18,7 @@ from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
+from pgsnap.values import dataclass
 from pgsnap.words import some
 
 # From this version on, a role needs no superuser rights to create subscriptions.

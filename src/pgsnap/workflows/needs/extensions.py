@@ -3,7 +3,7 @@ database."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.dump.definitions.bound_extension import BOUND, BoundExtension
 from pgsnap.dump.definitions.entry_stream import entries
@@ -15,6 +15,7 @@ from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.checks.preflight import Findings, Problem
+from pgsnap.values import dataclass
 from pgsnap.words import some
 
 # plpgsql is in every database.

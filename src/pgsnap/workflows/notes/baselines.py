@@ -10,7 +10,6 @@ import base64
 import binascii
 import contextlib
 import enum
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.errors import SnapError, StoreError
@@ -21,6 +20,7 @@ from pgsnap.model.baseline import Baseline
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.dropping_notes import drop_notes
 from pgsnap.sessions.base import Session
+from pgsnap.values import dataclass
 
 BASELINE = "baseline"
 RESTORED = "restored"

@@ -7,7 +7,6 @@ an undo gives a former one its name back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
@@ -19,6 +18,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.swap.kept import NEVER_MADE, PUT_BACK, SWAPPED, order_of
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.changes_put_back import last_put_back
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 

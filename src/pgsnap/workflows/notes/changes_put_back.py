@@ -7,7 +7,6 @@ says whether it was committed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
@@ -15,6 +14,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.swap.kept import PUT_BACK, order_of
 from pgsnap.targets.swap.transactions import was_committed
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.bodies import safety_in, transaction_in
 from pgsnap.workflows.notes.order import next_order
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.errors import Interrupted, SnapError, TargetRefused
@@ -29,6 +28,7 @@ from pgsnap.targets.swap.kept import (
     noted_kept,
     notes_of_gone,
 )
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

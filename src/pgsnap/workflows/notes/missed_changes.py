@@ -7,11 +7,11 @@ everything is read, until a note `acknowledged` of the same label and server is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pgsnap.model import Note, SectionName, SnapshotId
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 
 MISMATCH = "mismatch"
 ACKNOWLEDGED = "acknowledged"

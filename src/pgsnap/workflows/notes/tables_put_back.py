@@ -8,7 +8,6 @@ says whether it was committed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.dump.definitions.table_parts import TableName
@@ -17,6 +16,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.targets.swap.kept import TABLES_PUT_BACK, order_of
 from pgsnap.targets.swap.transactions import was_committed
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.bodies import lists_in, safety_in, transaction_in
 from pgsnap.workflows.notes.order import next_order
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
+from pgsnap.values import dataclass
 
 VERDICT = "verdict"
 SERVER_KEY = "system_identifier"

@@ -10,7 +10,7 @@ read, there may be one, and the snapshots that have it are looked at as all othe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ from pgsnap.progress import Progress
 from pgsnap.repository.chunks.lineages import Places, search
 from pgsnap.repository.repository import Repository
 from pgsnap.rows.matching import RowMatcher
+from pgsnap.values import dataclass
 from pgsnap.workflows.past.borders import Borders
 from pgsnap.workflows.past.following import View, Views
 from pgsnap.workflows.past.tables import TablePart

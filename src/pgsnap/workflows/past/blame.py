@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.errors import UnknownRevision, UsageError
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.rows.assembled import Field
+from pgsnap.values import dataclass
 from pgsnap.words import plural
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.past.history import EventKind, RowEvent, RowHistory, RowVersion

@@ -8,7 +8,6 @@ neither in any other order, no row has to be looked for at that border.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -17,6 +16,7 @@ from pgsnap.format.recipe import decode_node
 from pgsnap.limits import RECIPE_LEVELS_MAX
 from pgsnap.model import ChunkId, RecipeEntry, RecipeRoot, Section
 from pgsnap.repository.chunks.recipes import walk
+from pgsnap.values import dataclass
 
 _ReadNode: TypeAlias = "Callable[[ChunkId], bytes]"
 # A forged recipe may list one node many times over, on each level.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -13,6 +12,7 @@ from pgsnap.dump.definitions.copy_text import escaped
 from pgsnap.dump.entries import encode
 from pgsnap.errors import UsageError
 from pgsnap.rows.matching import FieldTest
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean
 
 _INTEGERS = frozenset(("smallint", "integer", "bigint", "oid"))

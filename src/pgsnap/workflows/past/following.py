@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.model.baseline import Baseline
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_baseline
+from pgsnap.values import dataclass
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.past.likeness import alike

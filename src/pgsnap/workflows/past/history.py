@@ -6,7 +6,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from pgsnap.dump.definitions.table_parts import TableName
@@ -18,6 +18,7 @@ from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.rows.assembled import Field, same_field
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean, plural
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.past.following import Trail, View, Views

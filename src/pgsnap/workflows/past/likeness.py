@@ -4,7 +4,6 @@ and no OIDs say it: by its columns, by names that a renamed table keeps, and by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import TypeAlias
 
@@ -12,6 +11,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.limits import MIB
 from pgsnap.repository.chunks.stream import chunks_of
+from pgsnap.values import dataclass
 from pgsnap.workflows.past.tables import PastTable, SnapshotTables
 
 # How much of a table another must have to be taken for the same under another name.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.copy_text import unescaped
 from pgsnap.dump.entries import decode
@@ -14,6 +13,7 @@ from pgsnap.repository.chunks.chunks import ChunkReader
 from pgsnap.repository.chunks.stream import chunks_of, read_head
 from pgsnap.rows.assembled import Field, LongField, LongRow, RowAssembly
 from pgsnap.rows.matching import RowMatcher
+from pgsnap.values import dataclass
 from pgsnap.workflows.past.conditions import Condition, tests_of
 from pgsnap.workflows.past.tables import PastTable, TablePart
 

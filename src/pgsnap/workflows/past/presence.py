@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, groupby
 from typing import TypeAlias
@@ -24,6 +23,7 @@ from pgsnap.repository.chunks.recipes import walk
 from pgsnap.repository.repository import Repository
 from pgsnap.rows.assembled import Field, LongRow, RowAssembly
 from pgsnap.rows.matching import FieldTest, RowMatcher
+from pgsnap.values import dataclass
 from pgsnap.workflows.diff.recipe_steps import Placed
 from pgsnap.workflows.diff.sections import AFTER, BEFORE, SectionPair, within_rows
 from pgsnap.workflows.past.absence import Absence

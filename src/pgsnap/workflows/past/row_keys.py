@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.ddl import identifiers
 from pgsnap.dump.definitions.table_parts import Definitions, TableName
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean, plural
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.past.tables import PastTable

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from pgsnap.dump.definitions.copy_text import copied_columns
@@ -23,6 +22,7 @@ from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot, SnapshotId
 from pgsnap.repository.chunks.stream import read_head, text_of_kinds
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import check_known, section_text
 from pgsnap.workflows.contents.table_rows import sections_of_rows
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from pgsnap.model import Snapshot
@@ -19,6 +19,7 @@ from pgsnap.targets.load.loader import loading_as_stranger
 from pgsnap.targets.load.tables_made import TablesMade
 from pgsnap.targets.naming import application_name
 from pgsnap.targets.swap.scratch import Scratch
+from pgsnap.values import dataclass
 from pgsnap.workflows.restore.aside import Aside
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.recount import look_again

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.dump.definitions.entry_stream import entries
 from pgsnap.dump.definitions.table_parts import TableName
@@ -20,6 +20,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.targets.checks.preflight import Findings, LiveDatabase, Problem
+from pgsnap.values import dataclass
 from pgsnap.words import number, plural, some
 from pgsnap.workflows.contents.table_names import shown
 

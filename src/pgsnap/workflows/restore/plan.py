@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from pgsnap.masking.events import Masking
 from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
@@ -33,6 +33,7 @@ from pgsnap.targets.checks.template_parts import check_template_parts
 from pgsnap.targets.swap.kept import KeptDatabase, find_kept
 from pgsnap.targets.swap.read_only import ReadOnly, check_read_only, plan_read_only
 from pgsnap.targets.swap.warm import WarmCopy, find_warm
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.database_columns import check_database_columns
 from pgsnap.workflows.contents.roles import globals_text, roles_differ, roles_of_dump
 from pgsnap.workflows.contents.strings import check_strings

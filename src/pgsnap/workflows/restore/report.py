@@ -6,9 +6,10 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from pgsnap.model import SnapshotId
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.table_parts import TableName
@@ -11,6 +10,7 @@ from pgsnap.masking.events import Masking
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot
 from pgsnap.repository.chunks.stream import NOT_SENT
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_rows import rows_by_table
 from pgsnap.workflows.needs.extensions import ExtensionPlan
 

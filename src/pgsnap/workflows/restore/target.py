@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.errors import ConnectionFailed, TargetExists, UsageError
 from pgsnap.masking.masks import Masks
@@ -16,6 +16,7 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_properties
 from pgsnap.targets.checks.preflight import Findings, LiveDatabase
 from pgsnap.targets.properties.properties import without_grants
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.copy_text import copied_columns
@@ -13,6 +13,7 @@ from pgsnap.model import DatabaseProperties, Section, SectionKind, SectionName, 
 from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
 from pgsnap.targets.checks.preflight import Problem
+from pgsnap.values import dataclass
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import sequences_in
 from pgsnap.workflows.diff.sections import SectionPair

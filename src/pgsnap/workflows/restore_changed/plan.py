@@ -4,7 +4,6 @@ is recorded, which is the first and larger part of the safety snapshot."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.model import ServerInfo, Snapshot, SnapshotId
@@ -22,6 +21,7 @@ from pgsnap.targets.tables.put_back import (
     read_facts,
     read_foreign_keys,
 )
+from pgsnap.values import dataclass
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.contents.trust import snapshot_to_run

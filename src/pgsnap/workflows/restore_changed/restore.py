@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import RestoreFailed, SnapError, TargetRefused
@@ -48,6 +47,7 @@ from pgsnap.targets.tables.rewriting import (
     plain_indexes,
 )
 from pgsnap.targets.tables.swap import LOCK_SECONDS
+from pgsnap.values import dataclass
 from pgsnap.words import some
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.notes.changes_put_back import note_put_back

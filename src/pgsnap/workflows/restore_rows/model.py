@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.model import ServerInfo, SnapshotId
@@ -10,6 +10,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.preflight import Problem, refuse
 from pgsnap.targets.tables.put_back import ForeignKey
 from pgsnap.targets.tables.rows_back import RowsTable
+from pgsnap.values import dataclass
 
 Keys = tuple[tuple[str, ...], ...]
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap import interrupts
@@ -28,6 +27,7 @@ from pgsnap.targets.tables.rows_back import (
     write,
 )
 from pgsnap.targets.tables.swap import LOCK_SECONDS
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import shown
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack, note_tables_put_back
 from pgsnap.workflows.restore_rows.checks import (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from pgsnap.dump.definitions.table_parts import Definitions, TableName, TableParts, table_parts
@@ -13,6 +13,7 @@ from pgsnap.sessions.base import Session
 from pgsnap.targets.tables.live import LiveTable, find_table, live_partitions
 from pgsnap.targets.tables.swap import beside_name, replaced_name
 from pgsnap.targets.tables.ties import Dependents, dependents_of
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

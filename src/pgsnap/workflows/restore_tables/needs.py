@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.rights import Right, rights_of, roles_in
 from pgsnap.dump.definitions.table_parts import TableName, TableParts, qualified_names
@@ -16,6 +15,7 @@ from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 from pgsnap.targets.checks.roles import server_roles
 from pgsnap.targets.swap.read_only import SETTING
 from pgsnap.targets.tables.rights import Privileges, read_privileges
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import by_a_copy, shown
 
 _LANGUAGE = "plpgsql"

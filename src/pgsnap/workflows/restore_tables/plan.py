@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -24,6 +24,7 @@ from pgsnap.targets.checks.connections import check_table_connections
 from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem, connected_role, refuse
 from pgsnap.targets.naming import new_token
 from pgsnap.targets.tables.script import TableScript
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.strings import check_strings
 from pgsnap.workflows.contents.table_names import (
     check_known,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
@@ -31,6 +30,7 @@ from pgsnap.targets.tables.swap import (
     take_places,
 )
 from pgsnap.targets.tables.ties import means_none_of
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_rows import copied_name
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack

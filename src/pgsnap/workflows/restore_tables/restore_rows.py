@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pgsnap.dump.definitions.table_parts import quoted
@@ -18,6 +17,7 @@ from pgsnap.targets.load.feeder import Feeder
 from pgsnap.targets.swap.transactions import transaction_of, was_committed
 from pgsnap.targets.tables.extension_tables import delete_rows, raise_sequence
 from pgsnap.targets.tables.swap import LOCK_SECONDS
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.notes.tables_put_back import TablesPutBack
 from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out

@@ -7,7 +7,6 @@ extension marks it as configuration.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.model import Section, ServerInfo, Snapshot, SnapshotId
@@ -26,6 +25,7 @@ from pgsnap.targets.tables.extension_tables import (
     sequences_of,
 )
 from pgsnap.targets.tables.live import LiveTable, find_table
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import sequences_in, shown
 from pgsnap.workflows.contents.table_rows import rows_by_table
 from pgsnap.workflows.contents.trust import snapshot_to_run

@@ -8,7 +8,6 @@ tables with the same columns.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import (
     TableName,
@@ -22,6 +21,7 @@ from pgsnap.targets.naming import new_token
 from pgsnap.targets.tables.live import LiveTable
 from pgsnap.targets.tables.script import TableScript
 from pgsnap.targets.tables.ties import REFERS
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import shown
 
 _LEAVE = "Restore beside it (leave out --replace) and copy the rows over."

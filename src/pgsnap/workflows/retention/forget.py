@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from pgsnap.errors import RepositoryError
@@ -12,6 +11,7 @@ from pgsnap.maintenance.verify.damage import delete_tag
 from pgsnap.model import Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.verdicts import newest_verified, proofs
 
 

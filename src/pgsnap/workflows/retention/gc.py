@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from pgsnap.errors import StoreFull
@@ -25,6 +25,7 @@ from pgsnap.maintenance.log import check_log, settle_log
 from pgsnap.model import PackId, Snapshot, SnapshotId
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.workflows.retention.policy import Decision, Policy, decide
 
 PACK_GRACE = timedelta(days=1)

@@ -16,7 +16,6 @@ policy keeps at most.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 
@@ -25,6 +24,7 @@ from pgsnap.model import SnapshotHead, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chain, Chains, LatestOf
 from pgsnap.repository.snapshots.tags import SAFETY_TAGS
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.verdicts import newest_verified, proofs
 

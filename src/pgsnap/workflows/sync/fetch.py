@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from pgsnap.model import SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.schedulers.state import State
+from pgsnap.values import dataclass
 
 KNOWN_MAX = 10_000
 """How many of a remote's snapshots are known, the newest ones: a record has some 300 bytes."""

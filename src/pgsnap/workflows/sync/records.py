@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime
 
 from pgsnap.errors import SnapError
@@ -11,6 +11,7 @@ from pgsnap.model import Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
 from pgsnap.schedulers.state import State
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.errors import TagExists, UsageError
 from pgsnap.maintenance.publishing import guarded
@@ -25,6 +25,7 @@ from pgsnap.model import SnapshotId, Tag
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
+from pgsnap.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

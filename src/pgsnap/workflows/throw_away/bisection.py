@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from pgsnap.errors import UsageError
 from pgsnap.model import SnapshotId
+from pgsnap.values import dataclass
 
 
 class Mark(enum.Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import SnapError
@@ -14,6 +13,7 @@ from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
 from pgsnap.targets.checks.subscriptions import drop_subscriptions
 from pgsnap.targets.swap.dropping import drop_database
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import check_tables_known
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from pgsnap.workflows.restore.restore import restore

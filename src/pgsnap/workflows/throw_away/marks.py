@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -15,6 +15,7 @@ from pgsnap.errors import UsageError
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
 from pgsnap.model import SnapshotId
+from pgsnap.values import dataclass
 from pgsnap.workflows.throw_away.bisection import Bisection, Mark
 
 _BYTES_MAX = 16 * 1024 * 1024

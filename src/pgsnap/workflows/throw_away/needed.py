@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from pgsnap.dump.definitions.ddl import DdlEntry
@@ -20,6 +19,7 @@ from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
+from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import read_definitions
 
 # Words as PostgreSQL reads them, but also in strings and comments.

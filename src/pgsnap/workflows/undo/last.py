@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from pgsnap.dump.definitions.table_parts import TableName
@@ -22,6 +21,7 @@ from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.swap.kept import KeptDatabase
 from pgsnap.targets.tables.live import find_table
+from pgsnap.values import dataclass
 from pgsnap.words import plural
 from pgsnap.workflows.contents.table_names import check_tables_known, copy_command, shown
 from pgsnap.workflows.notes.changes_put_back import PutBack, last_put_back

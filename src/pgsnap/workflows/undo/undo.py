@@ -9,7 +9,6 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -45,6 +44,7 @@ from pgsnap.targets.swap.kept import (
 from pgsnap.targets.swap.kept import swapped_note as note_of_swap
 from pgsnap.targets.swap.read_only import check_read_only
 from pgsnap.targets.swap.swap import Rename, interrupted_after, swap_aside
+from pgsnap.values import dataclass
 from pgsnap.words import some
 from pgsnap.workflows.notes.kept_databases import (
     drop_one_kept,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.errors import QueryFailed, SourceError, TargetRefused
 from pgsnap.model import SnapshotId
@@ -15,6 +15,7 @@ from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.checks.subscriptions import subscriptions_of
 from pgsnap.targets.naming import application_name, new_token, warm_name
 from pgsnap.targets.swap.warm import WarmCopy, clone_warm, drop_warm, find_warm, others_inside
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.baselines import Use, drop_useless, note_baseline, why_unprovable
 from pgsnap.workflows.restore.plan import plan_restore
 from pgsnap.workflows.restore.ready.proof import noted_state, prove, take_baseline

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from pgsnap.sessions.half_dropped import CANNOT, drop_command
 from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_system_identifier
 from pgsnap.targets.swap.kept import NotedKept
+from pgsnap.values import dataclass
 from pgsnap.words import size
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
 from pgsnap.workflows.notes.verdicts import VERDICT, chronological

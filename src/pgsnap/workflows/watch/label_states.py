@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pgsnap.errors import CorruptionError
 from pgsnap.model import Finding, Note, SnapshotId, Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.verdicts import (
     SERVER_KEY,
     as_drilled,

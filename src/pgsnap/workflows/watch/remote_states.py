@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
 from pgsnap import interrupts
 from pgsnap.errors import SnapError
 from pgsnap.maintenance.verify.withheld import not_shown
 from pgsnap.repository.repository import Repository
+from pgsnap.values import dataclass
 from pgsnap.workflows.sync.clone import head_of
 from pgsnap.workflows.sync.records import newest_times
 

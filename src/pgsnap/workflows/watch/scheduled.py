@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from pgsnap.errors import Interrupted, RepositoryLocked, SnapError, StoreError
 from pgsnap.schedulers.jobs import OnOverlap
 from pgsnap.schedulers.runs import Ended, run_verb
 from pgsnap.schedulers.state import RunBusy, RunRecord, State
+from pgsnap.values import dataclass
 
 WAIT_SECONDS = 6 * 3600.0
 """How long a run waits for the previous one: a run that takes longer hangs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pgsnap.errors import QueryFailed, SnapError, SourceError
 from pgsnap.format.baseline import decode_baseline
@@ -17,6 +17,7 @@ from pgsnap.sources.postgres import PostgresSource
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.preflight import find_database
 from pgsnap.targets.swap.kept import KeptDatabase, find_kept
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.baselines import Use, newest_baseline
 from pgsnap.workflows.notes.bases import Base, base_of
 from pgsnap.workflows.notes.kept_databases import read_kept_notes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
@@ -14,6 +13,7 @@ from pgsnap.cli.wiring.dump_sources import commit_source, diff_source, warn_of_d
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import Declined, Interrupted, RestoreError, SnapError
 from pgsnap.runners.foreground import Ended, program_named, run_in_foreground
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from pgsnap.cli.wiring.dump_sources import warn_of_dump
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.pushing import push_after_commit
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from pgsnap import extras
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
 from pgsnap.tabular.base import Wishes
+from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean
 
 if TYPE_CHECKING:

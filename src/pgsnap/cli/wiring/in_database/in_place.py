@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.console import steps
@@ -12,6 +12,7 @@ from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.errors import UsageError
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

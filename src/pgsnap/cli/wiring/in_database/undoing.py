@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.console import steps
@@ -14,6 +13,7 @@ from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.stopping import ServicesAside, check_protected
 from pgsnap.cli.wiring.untouched import untouched
 from pgsnap.errors import ConnectionFailed
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.model import SnapshotId

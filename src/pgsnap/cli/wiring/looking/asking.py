@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from pgsnap.cli.text import render
 from pgsnap.errors import Interrupted, QueryFailed, SnapError
 from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.foreground import Ended, program_named, run_in_foreground
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.cli.wiring.invocation import Invocation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgsnap import interrupts
@@ -13,6 +12,7 @@ from pgsnap.cli.wiring.looking.servers import Running, Servers
 from pgsnap.cli.wiring.remotes import open_to_read
 from pgsnap.errors import SnapError
 from pgsnap.runners.foreground import program_named, run_in_foreground
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

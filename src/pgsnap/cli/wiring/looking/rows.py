@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_to_read
 from pgsnap.errors import UnknownRevision
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from pgsnap.cli.text import render
@@ -15,6 +15,7 @@ from pgsnap.cli.wiring.looking.asking import Answer, Asking, ByCommand, BySql, Q
 from pgsnap.cli.wiring.looking.servers import Servers
 from pgsnap.cli.wiring.user_folders import state_folder
 from pgsnap.errors import SnapError, UsageError
+from pgsnap.values import dataclass
 from pgsnap.workflows.throw_away.bisection import Bisection, Mark
 from pgsnap.workflows.throw_away.marks import Marks, MarksFile
 from pgsnap.workflows.throw_away.searched import searched

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import ToolMissing
+from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

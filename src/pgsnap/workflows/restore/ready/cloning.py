@@ -7,7 +7,6 @@ written into it before that moment is detected, whether the clone has it or not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 
 from pgsnap.errors import QueryFailed, SourceError
@@ -22,6 +21,7 @@ from pgsnap.targets.swap.clones import clone_closed
 from pgsnap.targets.swap.dropping import drop_database
 from pgsnap.targets.swap.scratch import Scratch, scratch_mark
 from pgsnap.targets.swap.warm import others_inside
+from pgsnap.values import dataclass
 from pgsnap.workflows.restore.plan import RestorePlan
 from pgsnap.workflows.restore.ready.proof import Unproven, prove, set_sequences
 from pgsnap.workflows.restore.ready.standing import Standing

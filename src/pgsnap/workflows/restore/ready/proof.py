@@ -4,7 +4,7 @@ snapshot; takes down the state that a later proof, or the next commit, begins wi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +25,7 @@ from pgsnap.targets.load.hashed_rows import chosen_anew
 from pgsnap.targets.load.recount import set_back_sequences
 from pgsnap.targets.load.row_order import Table
 from pgsnap.targets.swap.warm import WarmCopy, others_inside
+from pgsnap.values import dataclass
 from pgsnap.workflows.notes.baselines import RESTORED, NotedBaseline, Use, newest_baseline
 from pgsnap.workflows.restore.plan import RestorePlan
 

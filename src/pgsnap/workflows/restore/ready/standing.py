@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +21,7 @@ from pgsnap.sources.parts import left_out
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.swap.kept import find_kept
 from pgsnap.targets.swap.warm import WarmCopy
+from pgsnap.values import dataclass
 from pgsnap.workflows.needs.extensions import ExtensionPlan
 from pgsnap.workflows.notes.baselines import (
     RESTORED,
