@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,8 @@ from pgsnap.cluster import binaries as pg_binaries
 from pgsnap.cluster.binaries import Binaries
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import ToolMissing
+from pgsnap.sealing import slots
+from pgsnap.sealing.wrapping_keys import Argon2
 from support.running.breadth import IS_LONG
 from support.running.commandline import CommandLine
 from support.running.seeds import SEED
@@ -63,6 +66,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.postgres)
         if item.get_closest_marker("system") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root: run `make test-system` as root"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passphrases_that_are_quick() -> Iterator[None]:
+    """What this process makes is opened in no time, by other processes too: a slot says how much
+    work it is. Slots that a process of snap makes are as much work as always."""
+    with mock.patch.object(slots, "Argon2", lambda *work: Argon2(*(work or (1, 64, 1)))):
+        yield
 
 
 @pytest.fixture(scope="session")
