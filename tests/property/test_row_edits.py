@@ -77,8 +77,39 @@ def test_no_edit_reaches_from_one_region_into_the_next(pairs: list[tuple[bytes, 
         grown += added - removed
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6), texts)
+def test_edits_are_the_same_if_it_is_known_where_texts_differ(
+    pairs: list[tuple[bytes, bytes, bytes]], end: bytes
+) -> None:
+    """Each is a text that both have, and one that became another."""
+    old, new, regions = b"", b"", []
+    for same, before, after in pairs:
+        old, new = old + same, new + same
+        regions.append((len(old), len(old) + len(before), len(new), len(new) + len(after)))
+        old, new = old + before, new + after
+    old, new = old + end, new + end
+    anywhere = ROW_EDITS.step_by_step(old, new, [(0, len(old), 0, len(new))])
+    found = ROW_EDITS.step_by_step(old, new, regions)
+    assert (found is None) == (anywhere is None)
+    assert found is None or anywhere is None or found.tolist() == anywhere.tolist()
+
+
 def lines_of(count: int) -> list[bytes]:
     return [row + b"\n" for row in rows(count, seed=7, width=120)]
+
+
+def test_rows_that_are_put_in_before_their_like_do_not_hide_what_follows() -> None:
+    """What is found first goes on alike beyond the region, at another distance than what follows it
+    has."""
+    lines = lines_of(100)
+    old = b"".join(lines)
+    new = b"".join([*lines[:50], *lines[60:65], *lines[60:]])
+    start, stop = len(b"".join(lines[:50])), len(b"".join(lines[:60]))
+    regions = [(start, stop, start, start + len(b"".join(lines[60:65])))]
+    edits = ROW_EDITS.step_by_step(old, new, regions)
+    assert edits is not None
+    assert applied(edits, old, new) == new
 
 
 @pytest.mark.parametrize("changes", [1, 20, 300])

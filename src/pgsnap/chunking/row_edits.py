@@ -17,6 +17,8 @@ from pgsnap.chunking.row_hash import PAIR_BYTES, Hashes, Offsets, RowHash, Unali
 Bytes: TypeAlias = NDArray[np.uint8]
 Edits: TypeAlias = NDArray[np.int64]
 """A row for each: where it begins in the old text, and how many bytes it removes and adds there."""
+Regions: TypeAlias = Sequence[tuple[int, int, int, int]]
+"""Ascending, from where to where each is in the old and in the new text."""
 
 RUNS_MAX = 2_000
 """Texts that share more runs of rows than this have too little in common."""
@@ -66,9 +68,10 @@ class RowEdits:
         rest[:, 0] += old_at
         return np.concatenate((found, rest))
 
-    def step_by_step(self, old: bytes, new: bytes) -> Edits | None:
-        """Return the same as `between`, or None where that takes hashing rows."""
-        found, old_at, new_at = _step_by_step(old, new)
+    def step_by_step(self, old: bytes, new: bytes, regions: Regions) -> Edits | None:
+        """Return the same as `between`, or None where that takes hashing rows. They are known to
+        differ only in some *regions*."""
+        found, old_at, new_at = _step_by_step(old, new, regions)
         return found if old_at == len(old) and new_at == len(new) else None
 
     def within(
@@ -196,13 +199,15 @@ def _edits(old: Bytes, new: Bytes, runs: Edits) -> Edits:
     """Return what lies between *runs*, and what differs inside: not all bytes of a long row are
     hashed."""
     found: list[tuple[int, int, int]] = []
+    old_text, new_text = old.tobytes(), new.data
     old_at = new_at = 0
     for old_start, new_start, size in runs.tolist():
         if old_start > old_at or new_start > new_at:
             found.append((old_at, old_start - old_at, new_start - new_at))
         old_at, new_at = old_start + size, new_start + size
-        a, b = old[old_start:old_at], new[new_start:new_at]
-        if not np.array_equal(a, b):
+        # For short runs NumPy takes ten times as long.
+        if not old_text.startswith(new_text[new_start:new_at], old_start):
+            a, b = old[old_start:old_at], new[new_start:new_at]
             places = np.flatnonzero(a != b)
             breaks = np.flatnonzero(np.diff(places) > _GAP_BYTES)
             firsts = places[np.concatenate(([0], breaks + 1))]
@@ -211,16 +216,16 @@ def _edits(old: Bytes, new: Bytes, runs: Edits) -> Edits:
     return np.array(found, np.int64).reshape(-1, 3)
 
 
-def _step_by_step(old: bytes, new: bytes) -> tuple[Edits, int, int]:
+def _step_by_step(old: bytes, new: bytes, regions: Regions | None = None) -> tuple[Edits, int, int]:
     """Return the first edits, and how far in both texts the search for them came: to the end,
-    unless there are many or one is large."""
-    a, b = np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8)
+    unless there are many or one is large. *regions* is where they may differ, None if anywhere."""
+    common_head = _CommonHead(old, new, regions)
     found: list[tuple[int, int, int]] = []
     old_at = new_at = 0
     while len(found) < _STEPS_MAX:
         if len(found) == _FIRST_STEPS and new_at < len(new) * _FIRST_STEPS // _STEPS_MAX:
             break
-        same = _common_head(a[old_at:], b[new_at:])
+        same = common_head.of(old_at, new_at)
         if old_at + same == len(old) and new_at + same == len(new):
             return np.array(found, np.int64).reshape(-1, 3), len(old), len(new)
         # To where the row began that differs.
@@ -254,15 +259,46 @@ def _again_alike(old: bytes, new: bytes, old_at: int, new_at: int) -> tuple[int,
     return found
 
 
-def _common_head(a: Bytes, b: Bytes) -> int:
-    """Return how many bytes both begin with."""
-    size = min(len(a), len(b))
-    start, step = 0, _COMPARED_BYTES
-    while start < size:
-        stop = min(start + step, size)
-        differ = a[start:stop] != b[start:stop]
-        first = int(differ.argmax())
-        if differ[first]:
-            return start + first
-        start, step = stop, min(2 * step, _COMPARED_BYTES_MAX)
-    return size
+class _CommonHead:
+    """Compares two texts from place to place. Where they are known to be alike it does not look."""
+
+    def __init__(self, old: bytes, new: bytes, regions: Regions | None) -> None:
+        self._old, self._new = np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8)
+        if regions is None:
+            regions = [(0, len(old), 0, len(new))]
+        # One more, so that what follows the last one has an end.
+        self._regions = [*regions, (len(old), len(old), len(new), len(new))]
+        # The first region that does not end before the place of the last call.
+        self._next = 0
+
+    def of(self, old_at: int, new_at: int) -> int:
+        """Return how many bytes are the same from there on; places ascend from call to call."""
+        size = min(len(self._old) - old_at, len(self._new) - new_at)
+        self._next = number = self._number_of(self._next, old_at, new_at)
+        same, step = 0, _COMPARED_BYTES
+        while same < size:
+            number = self._number_of(number, old_at + same, new_at + same)
+            start, _, new_start, _ = self._regions[number]
+            if old_at + same < start and new_at - old_at == new_start - start:
+                same, step = start - old_at, _COMPARED_BYTES
+                continue
+            stop = min(same + step, size)
+            differ = (
+                self._old[old_at + same : old_at + stop] != self._new[new_at + same : new_at + stop]
+            )
+            first = int(differ.argmax())
+            if differ[first]:
+                return same + first
+            same, step = stop, min(2 * step, _COMPARED_BYTES_MAX)
+        return size
+
+    def _number_of(self, number: int, old_at: int, new_at: int) -> int:
+        """Return the first region, of those from *number* on, that ends after a place in either
+        text."""
+        last = len(self._regions) - 1
+        while number < last:
+            _, stop, _, new_stop = self._regions[number]
+            if stop > old_at or new_stop > new_at:
+                break
+            number += 1
+        return number

@@ -8,6 +8,8 @@ none overlaps another.
 
 from __future__ import annotations
 
+import struct
+import threading
 from typing import TypeAlias
 
 import numpy as np
@@ -21,26 +23,40 @@ Edits: TypeAlias = NDArray[np.int64]
 _Listed: TypeAlias = "tuple[list[int], list[int], list[int], int]"
 
 _VARINT_BYTES_MAX = 4
-# Small enough that malloc has such a block at hand.
-_COMPARED_BYTES = 64 * KIB
+# For fewer numbers than this NumPy's calls take longer than a loop.
+_MANY_NUMBERS = 128
+# Of a zstd frame (RFC 8878): the magic number; one segment, with its size in four bytes.
+_FRAME_HEAD = struct.Struct("<IBI")
+_MAGIC, _SIZED = 0xFD2FB528, 0xA0
+_RAW_BLOCK_MAX = 128 * KIB
+
+# Contexts are not thread-safe.
+_local = threading.local()
 
 
 def encode_edits(edits: Edits, base: bytes, plain: bytes) -> bytes:
     """Return the frame of *plain*, which *edits* make of *base*. There are at most EDITS_MAX.
     Raises ValueError if they do not."""
-    starts, removed, added = edits.T
-    stops = starts + removed
-    numbers = np.empty(1 + 3 * len(edits), np.int64)
-    numbers[0] = len(edits)
-    numbers[1::3] = starts
-    numbers[4::3] -= stops[:-1]
-    numbers[2::3] = removed
-    numbers[3::3] = added
-    grown = added - removed
-    places = starts + grown.cumsum() - grown
-    _check_kept(base, plain, np.stack((starts, stops, places, places + added), axis=1))
-    text = _joined(plain, places, places + added)
-    return _varints(numbers) + (_compressed(text, _joined(base, starts, stops)) if text else b"")
+    numbers = [len(edits)]
+    old, new = memoryview(base), memoryview(plain)
+    gone: list[memoryview] = []
+    text: list[memoryview] = []
+    old_at = new_at = 0
+    for start, removed, added in edits.tolist():
+        kept = start - old_at
+        if kept < 0 or not plain.startswith(old[old_at:start], new_at):
+            raise _not_of_base()
+        new_at += kept
+        gone.append(old[start : start + removed])
+        text.append(new[new_at : new_at + added])
+        numbers += kept, removed, added
+        old_at, new_at = start + removed, new_at + added
+    if old_at > len(base) or len(base) - old_at != len(plain) - new_at:
+        raise _not_of_base()
+    if not plain.startswith(old[old_at:], new_at):
+        raise _not_of_base()
+    put_in = b"".join(text)
+    return _varints(numbers) + (_compressed(put_in, b"".join(gone)) if put_in else b"")
 
 
 def decode_edits(frame: bytes, base: bytes, chunk_bytes: int) -> bytes:
@@ -78,16 +94,15 @@ def _patched(frame: bytes, edits: _Listed, base: bytes, chunk_bytes: int) -> byt
     at = 0
     for gap, size in zip(gaps, removed, strict=True):
         kept.append(old[at : at + gap])
-        gone.append(old[at + gap : at + gap + size])
         at += gap + size
+        gone.append(old[at - size : at])
     text = b""
     if added_bytes:
         packed = frame[text_at:]
         # Before memory is allocated: the size in the frame may be any.
         if zstandard.frame_content_size(packed) != added_bytes:
             raise _damaged("Its new text is not of the size that its edits have.")
-        context = zstandard.ZstdDecompressor(dict_data=_prefix(b"".join(gone)))
-        text = context.decompress(packed)
+        text = _decompressed(packed, b"".join(gone))
     elif text_at != len(frame):
         raise _damaged("It has text that no edit uses.")
     parts: list[memoryview] = []
@@ -99,19 +114,29 @@ def _patched(frame: bytes, edits: _Listed, base: bytes, chunk_bytes: int) -> byt
     return b"".join(parts)
 
 
-def _check_kept(base: bytes, plain: bytes, ranges: NDArray[np.int64]) -> None:
-    """Raise ValueError unless both are the same but for *ranges* (in the base, in the chunk)."""
-    old_at = new_at = 0
-    end = (len(base), 0, len(plain), 0)
-    for old_start, old_stop, new_start, new_stop in [*ranges.tolist(), end]:
-        shift = new_start - old_start
-        if old_start < old_at or new_at - old_at != shift or not 0 <= new_start <= len(plain):
-            raise ValueError("the edits do not make this chunk of its base")
-        for start in range(old_at, old_start, _COMPARED_BYTES):
-            stop = min(start + _COMPARED_BYTES, old_start)
-            if base[start:stop] != plain[start + shift : stop + shift]:
-                raise ValueError("the edits do not make this chunk of its base")
-        old_at, new_at = old_stop, new_stop
+def _decompressed(packed: bytes, prefix: bytes) -> bytes:
+    """Return what is *packed* against a *prefix*. Raises ZstdError."""
+    context = getattr(_local, "decompressor", None)
+    if context is None:
+        context = _local.decompressor = zstandard.ZstdDecompressor()
+    if not prefix:
+        return context.decompress(packed)
+    # A chain decodes each frame with the text of the one before as its prefix. As a dictionary it
+    # would be copied, and need a context of its own, which takes several times as long.
+    try:
+        return context.decompress_content_dict_chain([_uncompressed(prefix), packed])
+    except ValueError as error:
+        raise zstandard.ZstdError(str(error)) from None
+
+
+def _uncompressed(text: bytes) -> bytes:
+    """Return *text* as a zstd frame of raw blocks."""
+    parts = [_FRAME_HEAD.pack(_MAGIC, _SIZED, len(text))]
+    for start in range(0, len(text), _RAW_BLOCK_MAX):
+        block = text[start : start + _RAW_BLOCK_MAX]
+        is_last = start + len(block) == len(text)
+        parts += (is_last | len(block) << 3).to_bytes(3, "little"), block
+    return b"".join(parts)
 
 
 def _compressed(text: bytes, gone: bytes) -> bytes:
@@ -138,28 +163,31 @@ def _prefix(text: bytes) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(text, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-def _joined(data: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> bytes:
-    view = memoryview(data)
-    return b"".join([view[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)])
-
-
 def _read(frame: bytes) -> _Listed:
     """Return the edits of a frame (the gap before each, what it removes, what it adds), and where
     its text begins."""
-    if frame and frame[0] < 0x80:
-        # Most lists are short, and NumPy takes long for one number.
-        count, at = frame[0], 1
-    else:
-        (count,), at = _read_varints(frame, 0, 1)
+    (count,), at = _read_varints(frame, 0, 1)
     if count > EDITS_MAX:
         raise _damaged(f"It claims {count} edits.")
     numbers, at = _read_varints(frame, at, 3 * count)
     return numbers[0::3], numbers[1::3], numbers[2::3], at
 
 
-def _varints(numbers: NDArray[np.int64]) -> bytes:
+def _varints(numbers: list[int]) -> bytes:
     """Return *numbers*, each below 2^28, as groups of 7 bits, the least first; all bytes of a
     number but the last have the highest bit set."""
+    if len(numbers) > _MANY_NUMBERS:
+        return _many_varints(np.array(numbers))
+    found = bytearray()
+    for number in numbers:
+        while number > 0x7F:
+            found.append(number & 0x7F | 0x80)
+            number >>= 7
+        found.append(number)
+    return bytes(found)
+
+
+def _many_varints(numbers: NDArray[np.int64]) -> bytes:
     sizes = np.ones(len(numbers), np.int64)
     for k in range(1, _VARINT_BYTES_MAX):
         sizes += numbers >> (7 * k) > 0
@@ -174,8 +202,26 @@ def _varints(numbers: NDArray[np.int64]) -> bytes:
 
 def _read_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     """Return *count* numbers that begin at *at*, and where they end."""
-    if not count:
-        return [], at
+    if count > _MANY_NUMBERS:
+        return _read_many_varints(data, at, count)
+    numbers: list[int] = []
+    number = shift = 0
+    for place, byte in enumerate(data[at : at + count * _VARINT_BYTES_MAX], at + 1):
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            numbers.append(number)
+            if len(numbers) == count:
+                return numbers, place
+            number = shift = 0
+        elif shift == 7 * _VARINT_BYTES_MAX:
+            break
+    if count:
+        raise _damaged("Its edits cannot be read.")
+    return numbers, at
+
+
+def _read_many_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     read = np.frombuffer(data[at : at + count * _VARINT_BYTES_MAX], np.uint8)
     stops = (read < 0x80).nonzero()[0][:count] + 1
     sizes = stops.copy()
@@ -188,6 +234,10 @@ def _read_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     shifts *= 7
     numbers = np.add.reduceat((read[:end] & np.int64(0x7F)) << shifts, firsts)
     return numbers.tolist(), at + end
+
+
+def _not_of_base() -> ValueError:
+    return ValueError("the edits do not make this chunk of its base")
 
 
 def _damaged(why: str) -> CorruptionError:

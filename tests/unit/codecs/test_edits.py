@@ -65,6 +65,27 @@ def test_a_changed_row_is_compressed_against_what_it_was() -> None:
     assert read(frame, len(plain), base) == plain
 
 
+@pytest.mark.parametrize("removed", [1, 128 * 1024, 128 * 1024 + 1, 300_000])
+def test_new_text_is_read_however_much_is_removed(removed: int) -> None:
+    base = random.Random(3).randbytes(400_000)
+    new = base[50 : 50 + removed] + b"changed"
+    plain = base[:100] + new + base[100 + removed :]
+    frame = frame_of((100, removed, len(new)), plain=plain, base=base)
+    assert read(frame, len(plain), base) == plain
+    assert removed < 1000 or len(frame) < 1000
+
+
+@pytest.mark.parametrize("count", [1, 42, 43, 2000])
+def test_lists_of_any_length_are_read(count: int) -> None:
+    base = random.Random(4).randbytes(500 * count)
+    places = range(0, len(base), 500)
+    edits = [(place, place // 500 % 200, 3) for place in places]
+    parts = [b"new" + base[start + removed : start + 500] for start, removed, _ in edits]
+    plain = b"".join(parts)
+    frame = frame_of(*edits, plain=plain, base=base)
+    assert read(frame, len(plain), base) == plain
+
+
 @pytest.mark.parametrize("edit", [(10, 4, 0), (10, 3, 1), (20, 3, 0), (10, 300, 0)])
 def test_edits_that_do_not_make_the_chunk_are_not_written(edit: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="do not make"):

@@ -6,7 +6,9 @@ blocks were not read as they should have been, and the table has to be read in f
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,54 +31,64 @@ class SpliceMismatch(SnapError):
 
 @dataclass(frozen=True, slots=True)
 class BlockEdits:
-    """The former places of some blocks in a section's text, ascending, their former rows, and the
-    new text of each: from *ends* of the one before to its own, in *text*. At *leaf_ends* rows of it
-    end a leaf."""
+    """The former places of some blocks in a section's text, ascending, the *rows* that were there
+    and those that are there now (*added*), and the new text of each: from *ends* of the one before
+    to its own, in *text*. At *leaf_ends* rows of it end a leaf.
 
-    starts: Numbers
-    stops: Numbers
-    rows: Numbers
-    ends: Numbers
+    They are lists, not arrays: a chunk has a few of them, for which NumPy's calls take longer."""
+
+    starts: list[int]
+    stops: list[int]
+    rows: list[int]
+    added: list[int]
+    ends: list[int]
     text: memoryview
-    leaf_ends: Numbers
+    leaf_ends: list[int]
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def part(self, first: int, last: int) -> BlockEdits:
         """Return those from *first* to before *last*."""
-        begin = int(self.ends[first - 1]) if first else 0
-        end = int(self.ends[last - 1]) if last else 0
+        begin = self.ends[first - 1] if first else 0
+        end = self.ends[last - 1] if last else 0
         some = slice(first, last)
+        within = slice(bisect_right(self.leaf_ends, begin), bisect_right(self.leaf_ends, end))
         return BlockEdits(
             self.starts[some],
             self.stops[some],
             self.rows[some],
-            self.ends[some] - begin,
+            self.added[some],
+            [each - begin for each in self.ends[some]],
             self.text[begin:end],
-            self.leaf_ends[(self.leaf_ends > begin) & (self.leaf_ends <= end)] - begin,
+            [each - begin for each in self.leaf_ends[within]],
         )
 
-    def regions(self) -> tuple[Numbers, Numbers, Numbers]:
-        """Return starts, stops and ends of new text of the edits, those that touch joined."""
-        last, first = np.ones((2, len(self)), np.bool_)
-        np.not_equal(self.starts[1:], self.stops[:-1], out=last[:-1])
-        first[1:] = last[:-1]
-        return self.starts[first], self.stops[last], self.ends[last]
+    def regions(self) -> list[tuple[int, int, int]]:
+        """Return start, stop and end of the new text of the edits, those that touch joined."""
+        found: list[tuple[int, int, int]] = []
+        for start, stop, end in zip(self.starts, self.stops, self.ends, strict=True):
+            if found and found[-1][1] == start:
+                found[-1] = found[-1][0], stop, end
+            else:
+                found.append((start, stop, end))
+        return found
 
 
 def joined(parts: Sequence[BlockEdits]) -> BlockEdits:
     """Return the edits of several parts, which follow each other."""
     if len(parts) == 1:
         return parts[0]
-    sizes = np.cumsum([0, *(len(part.text) for part in parts)]).tolist()
+    sizes = list(accumulate((len(part.text) for part in parts), initial=0))
+    placed = list(zip(parts, sizes, strict=False))
     return BlockEdits(
-        np.concatenate([part.starts for part in parts]),
-        np.concatenate([part.stops for part in parts]),
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.ends + size for part, size in zip(parts, sizes, strict=False)]),
+        [each for part in parts for each in part.starts],
+        [each for part in parts for each in part.stops],
+        [each for part in parts for each in part.rows],
+        [each for part in parts for each in part.added],
+        [each + size for part, size in placed for each in part.ends],
         memoryview(b"".join(part.text for part in parts)),
-        np.concatenate([part.leaf_ends + size for part, size in zip(parts, sizes, strict=False)]),
+        [each + size for part, size in placed for each in part.leaf_ends],
     )
 
 
@@ -115,14 +127,7 @@ class BlockEditor:
             rows = int(self._old_rows[total:].sum(dtype=np.int64))
             self.removed_rows += rows
             if stop > start:
-                yield BlockEdits(
-                    np.array([start]),
-                    np.array([stop]),
-                    np.array([rows]),
-                    np.zeros(1, np.int64),
-                    memoryview(b""),
-                    np.zeros(0, np.int64),
-                )
+                yield BlockEdits([start], [stop], [rows], [0], [0], memoryview(b""), [])
 
     def block_map(self) -> BlockMap:
         """Return the new block map, once all edits were taken."""
@@ -150,12 +155,13 @@ class BlockEditor:
         starts = self._offsets(blocks)
         ends = np.cumsum(sizes, dtype=np.int64)
         return BlockEdits(
-            starts,
-            starts + old_sizes,
-            old_rows,
-            ends,
+            starts.tolist(),
+            (starts + old_sizes).tolist(),
+            old_rows.tolist(),
+            rows.tolist(),
+            ends.tolist(),
             text,
-            leaf_ends_of_rows(changed.text, line_ends),
+            leaf_ends_of_rows(changed.text, line_ends).tolist(),
         )
 
     def _check_new(
@@ -173,7 +179,7 @@ class BlockEditor:
             raise self._mismatch(f"block {self._unseen} is new and was not read")
         self._seen = int(blocks[-1]) + 1
         self._unseen += len(new)
-        return check_rows(np.frombuffer(text, np.uint8), np.cumsum(sizes, dtype=np.int64), rows)
+        return _check_rows(np.frombuffer(text, np.uint8), np.cumsum(sizes, dtype=np.int64), rows)
 
     def _offsets(self, blocks: Numbers) -> Numbers:
         """Return where *blocks* begin, which are ascending, also from call to call."""
@@ -199,20 +205,24 @@ class BlockEditor:
         return SpliceMismatch(f"{self._name} has to be read in full", detail=f"{why}.")
 
 
-def sizes_of(ends: Numbers) -> Numbers:
+def _sizes_of(ends: Numbers) -> Numbers:
     """Return how far each of *ends* is from the one before it, the first from 0."""
-    # NumPy's diff takes five times as long for the few that a chunk has.
     sizes = ends.copy()
     sizes[1:] -= ends[:-1]
     return sizes
 
 
-def check_rows(text: NDArray[np.uint8], ends: Numbers, rows: NDArray[np.generic]) -> Numbers:
+def _check_rows(text: NDArray[np.uint8], ends: Numbers, rows: NDArray[np.generic]) -> Numbers:
     """Raise SpliceMismatch unless the parts of *text*, up to *ends*, are as many whole *rows*;
     return where the line ends of these are."""
     line_ends: Numbers = (text == LINE_END).nonzero()[0]
-    counts = sizes_of(line_ends.searchsorted(ends))
-    filled = ends[sizes_of(ends) > 0]
+    counts = _sizes_of(line_ends.searchsorted(ends))
+    filled = ends[_sizes_of(ends) > 0]
     if not np.array_equal(counts, rows) or not np.all(text[filled - 1] == LINE_END):
-        raise SpliceMismatch("the rows of a block are not those that were counted")
+        raise other_rows()
     return line_ends
+
+
+def other_rows() -> SpliceMismatch:
+    """Return the error for a block whose rows are not whole, or not as many as were counted."""
+    return SpliceMismatch("the rows of a block are not those that were counted")

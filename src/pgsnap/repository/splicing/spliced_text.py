@@ -18,10 +18,8 @@ from pgsnap.repository.chunks.deltas import Like
 from pgsnap.repository.splicing.block_edits import (
     LINE_END,
     BlockEdits,
-    Numbers,
     SpliceMismatch,
-    check_rows,
-    sizes_of,
+    other_rows,
 )
 from pgsnap.values import dataclass
 
@@ -49,8 +47,10 @@ class Piece:
         size = self.stop - self.begin
         if self.edits is None:
             return size
-        removed = np.minimum(self.edits.stops, self.stop) - self.edits.starts
-        return size - int(removed.sum()) + len(self.edits.text)
+        # The last one may end in a later chunk.
+        removed = sum(self.edits.stops) - sum(self.edits.starts)
+        beyond = max(self.edits.stops[-1] - self.stop, 0)
+        return size - removed + beyond + len(self.edits.text)
 
     @property
     def is_whole(self) -> bool:
@@ -81,10 +81,9 @@ class Unit:
         for piece in self.pieces:
             if piece.edits is None:
                 continue
-            starts, stops, ends = (each.tolist() for each in piece.edits.regions())
-            leaf_ends = piece.edits.leaf_ends.tolist()
+            leaf_ends = piece.edits.leaf_ends
             begin = first = 0
-            for start, stop, end in zip(starts, stops, ends, strict=True):
+            for start, stop, end in piece.edits.regions():
                 last = bisect(leaf_ends, end)
                 within = [leaf_end - begin for leaf_end in leaf_ends[first:last]]
                 yield Edit(start, stop - start, end - begin, within)
@@ -170,7 +169,7 @@ def _made(
         return [], like, removed_rows
     if whole is not None:
         # Few edits are found sooner by comparing both texts than by the rows of all blocks.
-        edits = _ROW_EDITS.step_by_step(whole.former, data)
+        edits = _ROW_EDITS.step_by_step(whole.former, data, whole.regions())
         known = whole.row_edits() if edits is None else edits
         like = unit.pieces[0].entry.chunk, whole.former, known
     if not all(piece.is_whole for piece in unit.pieces):
@@ -199,41 +198,48 @@ class _PieceText:
     def __init__(self, piece: Piece, former: bytes) -> None:
         self._piece = piece
         self.former = former
-        self._array = np.frombuffer(former, np.uint8)
-        skipped = piece.removed_from - piece.start, piece.begin - piece.start
-        starts, stops, ends = [skipped[0]], [skipped[1]], [0]
-        self._new = memoryview(b"")
-        if piece.edits is not None:
-            of_edits = piece.edits.regions()
-            starts += (of_edits[0] - piece.start).tolist()
-            stops += (np.minimum(of_edits[1], piece.stop) - piece.start).tolist()
-            ends += of_edits[2].tolist()
-            self._new = piece.edits.text
+        start_of = piece.start
         # The first region is what an earlier chunk's edit removes, mostly nothing.
-        self._regions = list(zip(starts, stops, ends, strict=True))
-        self._starts, self._stops = np.array(starts), np.array(stops)
-        self._ends = np.array(ends)
+        self._regions = [(piece.removed_from - start_of, piece.begin - start_of, 0)]
+        self._new = memoryview(b"")
+        self.added_rows = 0
+        if piece.edits is not None:
+            self._regions += [
+                (start - start_of, min(stop, piece.stop) - start_of, end)
+                for start, stop, end in piece.edits.regions()
+            ]
+            self._new = piece.edits.text
+            self.added_rows = sum(piece.edits.added)
         self._old = b"".join([former[start:stop] for start, stop, _ in self._regions])
         self.removed_rows = self._old.count(b"\n")
-        self.added_rows = int(np.count_nonzero(np.frombuffer(self._new, np.uint8) == LINE_END))
 
     def check(self) -> None:
         """Raise SpliceMismatch unless the text removed is whole blocks with their rows."""
-        piece = self._piece
-        begins = self._starts.copy()
-        begins[0] = self._stops[0]
-        begins = begins[(begins > 0) & (begins < len(self._array))]
-        if not np.all(self._array[begins - 1] == LINE_END):
-            raise SpliceMismatch("a block does not begin where a row ended")
+        piece, former = self._piece, self.former
+        begins = [self._regions[0][1], *(start for start, _, _ in self._regions[1:])]
+        for begin in begins:
+            if 0 < begin < len(former) and former[begin - 1] != LINE_END:
+                raise SpliceMismatch("a block does not begin where a row ended")
         if piece.edits is None:
             return
-        # The last one may end in a later chunk.
-        edits = piece.edits
-        whole = len(edits) - int(edits.stops[-1] > piece.stop)
-        skipped = piece.begin - piece.removed_from
-        ends: Numbers = (edits.stops[:whole] - edits.starts[:whole]).cumsum()
-        removed = np.frombuffer(self._old, np.uint8)[skipped:]
-        check_rows(removed[: int(ends[-1]) if whole else 0], ends, edits.rows[:whole])
+        edits, start_of = piece.edits, piece.start
+        for start, stop, rows in zip(edits.starts, edits.stops, edits.rows, strict=True):
+            if stop > piece.stop:
+                # It ends in a later chunk.
+                break
+            start, stop = start - start_of, stop - start_of
+            is_whole = start == stop or former[stop - 1] == LINE_END
+            if not is_whole or former.count(b"\n", start, stop) != rows:
+                raise other_rows()
+
+    def regions(self) -> list[tuple[int, int, int, int]]:
+        """Return where the text differs: from where to where in the former, and in the new one."""
+        found, shift, taken = [], 0, 0
+        for start, stop, end in self._regions:
+            found.append((start, stop, start + shift, start + shift + end - taken))
+            shift += start - stop + end - taken
+            taken = end
+        return found
 
     def parts(self) -> Iterator[memoryview]:
         """Yield the new text of the piece."""
@@ -250,20 +256,21 @@ class _PieceText:
 
     def row_edits(self) -> Edits:
         """Return the edits of the chunk, row by row."""
-        added = sizes_of(self._ends)
-        old_stops = np.cumsum(self._stops - self._starts)
+        starts, stops, ends = np.array(self._regions).T
+        added = np.diff(ends, prepend=0)
+        old_stops = np.cumsum(stops - starts)
         new = np.frombuffer(self._new, np.uint8)
         old = np.frombuffer(self._old, np.uint8)
-        edits = _ROW_EDITS.within(old, new, old_stops, self._ends)
+        edits = _ROW_EDITS.within(old, new, old_stops, ends)
         if edits is None:
-            return np.stack((self._starts, self._stops - self._starts, added), axis=1)
+            return np.stack((starts, stops - starts, added), axis=1)
         # Where regions touch, what is added tells to which an edit belongs, else what is removed.
         places = edits[:, 0] + np.cumsum(edits[:, 2] - edits[:, 1]) - (edits[:, 2] - edits[:, 1])
         region = np.where(
             edits[:, 2] > 0,
-            np.searchsorted(self._ends, places, side="right"),
+            np.searchsorted(ends, places, side="right"),
             np.searchsorted(old_stops, edits[:, 0], side="right"),
         )
-        first = old_stops - (self._stops - self._starts)
-        edits[:, 0] += self._starts[region] - first[region]
+        first = old_stops - (stops - starts)
+        edits[:, 0] += starts[region] - first[region]
         return edits

@@ -10,13 +10,12 @@ packs, recipe; leaves, of which those that changed are read from what is in hand
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
-
-import numpy as np
 
 from pgsnap import interrupts
 from pgsnap.chunking.leaf_updates import Edit, update_leaves
@@ -317,7 +316,9 @@ class _Edits:
 
     def __init__(self, edits: Iterator[BlockEdits]) -> None:
         self._edits = edits
+        # Those of them that are at hand, and how many of these were taken.
         self._ahead: BlockEdits | None = next(edits, None)
+        self._taken = 0
         # How far the removed text of the edits taken reaches.
         self._carried = 0
 
@@ -336,20 +337,23 @@ class _Edits:
         taken: list[BlockEdits] = []
         size = 0
         while self.begin_before(end) and size < bytes_max:
-            assert self._ahead is not None
-            last = int(np.searchsorted(self._ahead.starts, end))
-            fit = int(np.searchsorted(self._ahead.ends[:last], bytes_max - size, side="right"))
-            if not fit and taken:
+            ahead, first = self._ahead, self._taken
+            assert ahead is not None
+            begin = ahead.ends[first - 1] if first else 0
+            last = bisect_left(ahead.starts, end, first)
+            fit = bisect_right(ahead.ends, begin + bytes_max - size, first, last)
+            if fit == first and taken:
                 break
-            taken.append(self._ahead.part(0, max(fit, 1)))
+            self._taken = max(fit, first + 1)
+            taken.append(ahead.part(first, self._taken))
             size += len(taken[-1].text)
-            rest = self._ahead.part(max(fit, 1), len(self._ahead))
-            self._ahead = rest if len(rest) else next(self._edits, None)
+            if self._taken == len(ahead):
+                self._ahead, self._taken = next(self._edits, None), 0
         if not taken:
             return None, False
-        self._carried = int(taken[-1].stops[-1])
+        self._carried = taken[-1].stops[-1]
         return joined(taken), self.begin_before(end)
 
     def begin_before(self, end: int) -> bool:
         """Return whether the next edit begins before *end*."""
-        return self._ahead is not None and int(self._ahead.starts[0]) < end
+        return self._ahead is not None and self._ahead.starts[self._taken] < end
