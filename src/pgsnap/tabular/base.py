@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import field
 from typing import BinaryIO, NoReturn, Protocol
 
@@ -15,6 +16,9 @@ from pgsnap.values import dataclass
 
 BLOCK_BYTES = 2 * 1024 * 1024
 """How much text is taken at a time: values of a column in it are one array."""
+LONG_BYTES = 2 * BLOCK_BYTES
+"""One that is longer has a long row, and what is made of it takes a multiple of that."""
+UTF8 = frozenset(("UTF8", "UNICODE"))
 _SHOWN_CHARACTERS = 60
 
 
@@ -66,8 +70,9 @@ class TableWriter(Protocol):
 
     rows: int
 
-    def write(self, block: bytes) -> None:
-        """Write whole rows of COPY text, each with its line end."""
+    def write(self, blocks: Iterable[bytes]) -> int:
+        """Write whole rows of COPY text, each with its line end; return how many bytes there were.
+        A block may be as long as a row: it is let go before the next one is asked for."""
 
     def close(self) -> None:
         """Write what is left."""

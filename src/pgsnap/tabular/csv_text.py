@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -33,7 +34,14 @@ class CsvTable:
         self._held = b""
         self._long: _LongRow | None = None
 
-    def write(self, block: bytes) -> None:
+    def write(self, blocks: Iterable[bytes]) -> int:
+        written = 0
+        for block in blocks:
+            written += len(block)
+            self._take(block)
+        return written
+
+    def _take(self, block: bytes) -> None:
         if self._long is not None:
             rest = self._long.feed(block)
             if rest is None:
@@ -51,7 +59,7 @@ class CsvTable:
         if len(self._held) > BLOCK_BYTES and self._can_cut():
             held, self._held = self._held, b""
             self._long = _LongRow()
-            self.write(held)
+            self._take(held)
 
     def close(self) -> None:
         out = self._file()

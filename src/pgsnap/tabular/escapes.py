@@ -7,6 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pgsnap.dump.definitions.copy_text import without_escapes
+
 Bytes: TypeAlias = NDArray[np.uint8]
 Positions: TypeAlias = NDArray[np.int64]
 
@@ -14,6 +16,7 @@ BACKSLASH = 0x5C
 _LETTERS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 # The server writes none of these, but reads them: numbers of bytes, in digits.
 _DIGITS = b"01234567x"
+_PIECE_BYTES = 256 * 1024
 
 
 def escape_starts(data: Bytes) -> Positions:
@@ -34,6 +37,39 @@ def escape_starts(data: Bytes) -> Positions:
 def has_numbers(data: Bytes, starts: Positions) -> bool:
     """Return whether an escape is the number of a byte."""
     return bool(np.isin(data[starts + 1], np.frombuffer(_DIGITS, np.uint8)).any())
+
+
+def long_value(data: Bytes) -> Bytes:
+    """Return a value without its escapes, *data* itself if there are none: piece by piece, so that
+    little is held beside the two."""
+    text = data.data
+    found: Bytes | None = None
+    start = written = 0
+    while start < len(data):
+        end = min(start + _PIECE_BYTES, len(data))
+        slashes = bytes(text[start:end])
+        if found is None and b"\\" not in slashes:
+            start = end
+            continue
+        # The last backslash of an odd number of them belongs to what follows.
+        end += (len(slashes) - len(slashes.rstrip(b"\\"))) & 1
+        piece = data[start:end]
+        begins = escape_starts(piece)
+        if has_numbers(piece, begins):
+            return np.frombuffer(without_escapes(data.tobytes()), np.uint8)
+        if found is None:
+            found = np.empty(len(data), np.uint8)
+            found[:start] = data[:start]
+            written = start
+        meant = piece.copy()
+        meant[begins + 1] = meanings()[piece[begins + 1]]
+        keep = np.ones(len(piece), np.bool_)
+        keep[begins] = False
+        meant = meant[keep]
+        found[written : written + len(meant)] = meant
+        written += len(meant)
+        start = end
+    return data if found is None else found[:written]
 
 
 def meanings() -> Bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 
 from pgsnap.model import DumpEvent
 from pgsnap.tabular.base import BLOCK_BYTES
@@ -29,21 +30,35 @@ def row_bytes(events: Iterable[DumpEvent], head_bytes: int, tail_bytes: int) -> 
 def row_blocks(pieces: Iterable[bytes], block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """Yield the same text in blocks of about *block_bytes* that end where rows do. A longer row is
     a block of its own."""
-    held: list[bytes] = []
-    size = 0
+    # Whole rows, and the beginning of one. What is begun grows in place and gives its bytes away: a
+    # long row is never held twice.
+    rows, begun = BytesIO(), BytesIO()
     for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size < block_bytes:
-            continue
+        text, start = memoryview(piece), 0
+        if begun.tell() > block_bytes:
+            if rows.tell():
+                yield _taken(rows)
+            start = piece.find(b"\n") + 1
+            if not start:
+                begun.write(text)
+                continue
+            begun.write(text[:start])
+            yield _taken(begun)
         end = piece.rfind(b"\n") + 1
-        if not end:
-            continue
-        rest = piece[end:]
-        held[-1] = piece[:end]
-        whole = b"".join(held)
-        # A long row is not held twice.
-        held, size = [rest] if rest else [], len(rest)
-        yield whole
-    if size:
-        yield b"".join(held)
+        if end > start:
+            rows.write(_taken(begun))
+            rows.write(text[start:end])
+        begun.write(text[max(start, end) :])
+        if rows.tell() >= block_bytes:
+            yield _taken(rows)
+    for left in (rows, begun):
+        if left.tell():
+            yield _taken(left)
+
+
+def _taken(held: BytesIO) -> bytes:
+    """Return what is in *held*, which is empty then."""
+    whole = held.getvalue()
+    held.seek(0)
+    held.truncate()
+    return whole

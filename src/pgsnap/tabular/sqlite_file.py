@@ -6,12 +6,12 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pgsnap.dump.definitions.copy_text import without_escapes
 from pgsnap.dump.definitions.table_columns import ColumnType
 from pgsnap.errors import SnapError, StoreError, StoreFull, ValueUnfit
-from pgsnap.tabular.base import Column, Shape, Wishes, unicode_text
+from pgsnap.tabular.base import LONG_BYTES, UTF8, Column, Shape, Wishes, unicode_text
 
 Value: TypeAlias = "str | int | float | bytes"
 _INTEGERS = frozenset(("smallint", "integer", "bigint", "oid"))
@@ -66,11 +66,44 @@ class SqliteTable:
         self._shape = shape
         self._lossy = wishes.lossy
         self._converters = [_converter(_type_of(shape, one, wishes)) for one in shape.columns]
-        marks = ", ".join("?" * len(shape.columns))
-        self._insert = f"INSERT INTO {_quoted(name)} VALUES ({marks})"
+        self._name = _quoted(name)
+        self._insert = self._insert_of("?" for _ in shape.columns)
         database.execute("BEGIN")
 
-    def write(self, block: bytes) -> None:
+    def write(self, blocks: Iterable[bytes]) -> int:
+        written = 0
+        for block in blocks:
+            written += len(block)
+            values = None
+            if len(block) > LONG_BYTES and self._shape.encoding.upper() in UTF8:
+                values = self._long_row(block)
+            if values is None:
+                self._rows(block)
+                continue
+            # What is not a part of it is inserted without it.
+            del block
+            is_text = (isinstance(one, memoryview) for one in values)
+            insert = self._insert_of("CAST(? AS TEXT)" if one else "?" for one in is_text)
+            self.rows += 1
+            with _errors(self._shape):
+                self._database.execute(insert, values)
+        return written
+
+    def _insert_of(self, values: Iterable[str]) -> str:
+        return f"INSERT INTO {self._name} VALUES ({', '.join(values)})"
+
+    def _long_row(self, block: bytes) -> Sequence[Any] | None:
+        from pgsnap.tabular.long_row import long_row
+
+        kinds: dict[object, str] = {None: "text", _bytes: "bytes"}
+
+        def converted(at: int, text: str) -> Value | None:
+            value, convert = _plain(text), self._converters[at]
+            return convert(value) if convert is not None and isinstance(value, str) else value
+
+        return long_row(block, [kinds.get(one, "") for one in self._converters], converted)
+
+    def _rows(self, block: bytes) -> None:
         text = unicode_text(self._shape, block, lossy=self._lossy).decode("utf-8")
         lines = text.split("\n")
         lines.pop()

@@ -42,7 +42,7 @@ def written(pieces: list[bytes], columns: int, encoding: str = "UTF8") -> bytes:
     named = tuple(Column(f"c{at}", ColumnType("text", "text")) for at in range(columns))
     table = CsvTable(Shape(("s", "t"), named, encoding), files, Wishes())
     for piece in pieces:
-        table.write(piece)
+        table.write([piece])
     table.close()
     return files.file.getvalue().partition(b"\n")[2]
 

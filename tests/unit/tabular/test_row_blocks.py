@@ -23,3 +23,10 @@ def test_rows_come_whole_without_head_and_tail_however_the_text_is_cut() -> None
         blocks = list(row_blocks(pieces, block_bytes=16))
         assert b"".join(blocks) == text
         assert all(block.endswith(b"\n") for block in blocks)
+
+
+def test_a_long_row_is_a_block_of_its_own() -> None:
+    short, long = b"a\n" * 5, b"b" * 100 + b"\n"
+    pieces = [short, *(long[at : at + 10] for at in range(0, 90, 10)), long[90:] + short, long]
+    assert list(row_blocks(pieces, block_bytes=16)) == [short, long, short + long]
+    assert list(row_blocks([short + long[:50], long[50:]], block_bytes=16)) == [short, long]

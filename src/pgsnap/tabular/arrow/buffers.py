@@ -11,12 +11,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pgsnap.dump.definitions.copy_text import without_escapes
-from pgsnap.tabular.escapes import BACKSLASH, Bytes, escape_starts, has_numbers, meanings
+from pgsnap.tabular.escapes import (
+    BACKSLASH,
+    Bytes,
+    escape_starts,
+    has_numbers,
+    long_value,
+    meanings,
+)
 
 Offsets = NDArray[np.integer[Any]]
 Flags = NDArray[np.bool_]
 
 _UUID_CHARACTERS = 36
+# What is known of each byte of a longer value is held for a part of it at a time.
+_LONG_BYTES = 4 * 1024 * 1024
 
 
 def single(column: pa.ChunkedArray) -> pa.Array:
@@ -54,6 +63,9 @@ def strings_of(data: Bytes, offsets: Offsets, like: pa.Array, kind: pa.DataType)
 def meant_strings(strings: pa.Array) -> pa.Array:
     """Return *strings* of COPY's text format as they are meant."""
     data, offsets = parts_of(strings)
+    if len(strings) == 1 and len(data) > _LONG_BYTES:
+        found = long_value(data)
+        return strings if found is data else _one_string(found)
     if not (data == BACKSLASH).any():
         return strings
     starts = escape_starts(data)
@@ -67,6 +79,11 @@ def meant_strings(strings: pa.Array) -> pa.Array:
     keep[starts] = False
     fewer = np.searchsorted(starts, offsets, "left")
     return strings_of(text[keep], offsets - fewer, strings, pa.string())
+
+
+def _one_string(data: Bytes) -> pa.Array:
+    offsets = pa.py_buffer(np.array([0, len(data)], np.int32))
+    return pa.Array.from_buffers(pa.string(), 1, [None, offsets, pa.py_buffer(data)])
 
 
 def uuids(strings: pa.Array) -> pa.Array:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
@@ -11,8 +14,8 @@ from pyarrow.parquet import ParquetWriter
 
 from pgsnap import interrupts
 from pgsnap.errors import ValueUnfit
-from pgsnap.tabular.arrow.values import LONG_BYTES, BlockReader
-from pgsnap.tabular.base import Files, Losses, Shape, Wishes
+from pgsnap.tabular.arrow.values import BlockReader
+from pgsnap.tabular.base import LONG_BYTES, Files, Losses, Shape, Wishes
 
 GROUP_BYTES = 12 * 1024 * 1024
 """How much text, or what it takes as columns, becomes one row group. It is held while the next one
@@ -41,33 +44,42 @@ class ParquetTable:
         self._reader = BlockReader(shape, wishes, losses)
         self._writer: ParquetWriter | None = None
         self._file: BinaryIO | None = None
+        self._sink: pa.NativeFile | BinaryIO | None = None
         self._has_begun = False
         self._held: list[pa.Table] = []
         self._held_bytes = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="snap-parquet")
         self._under_way: Future[None] | None = None
 
-    def write(self, block: bytes) -> None:
-        if len(block) > _ROW_BYTES_MAX:
+    def write(self, blocks: Iterable[bytes]) -> int:
+        written = 0
+        for block in blocks:
+            size = len(block)
+            # A long row is encoded before the next one is read.
+            is_long = size > LONG_BYTES and block.count(b"\n") < _LONG_ROWS
+            self._check(size)
+            if is_long and self._held:
+                self._pass_on()
+            if is_long:
+                self._settle()
+            self._held.append(self._reader.read(block))
+            # Its values that are something else than its text are encoded without it.
+            del block
+            written += size
+            self.rows += self._held[-1].num_rows
+            self._held_bytes += max(size, self._held[-1].nbytes)
+            if is_long or self._held_bytes >= GROUP_BYTES:
+                self._pass_on()
+            if is_long:
+                self._settle()
+        return written
+
+    def _check(self, size: int) -> None:
+        if size > _ROW_BYTES_MAX:
             raise ValueUnfit(
                 f"a row of {self._shape.shown} has more than 2 GiB of text, too much for Arrow",
                 hint="Export the table with --format csv.",
             )
-        # A long row is encoded before the next one is read.
-        is_long = len(block) > LONG_BYTES and block.count(b"\n") < _LONG_ROWS
-        if is_long and self._held:
-            self._pass_on()
-        if is_long:
-            self._settle()
-        found = self._reader.read(block)
-        self.rows += found.num_rows
-        self._held.append(found)
-        self._held_bytes += max(len(block), found.nbytes)
-        del found
-        if is_long or self._held_bytes >= GROUP_BYTES:
-            self._pass_on()
-        if is_long:
-            self._settle()
 
     def close(self) -> None:
         try:
@@ -107,7 +119,8 @@ class ParquetTable:
         assert self._writer is not None
         assert self._file is not None
         group = pa.concat_tables(tables)
-        self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
+        with _plain_errors():
+            self._writer.write_table(group, row_group_size=max(group.num_rows, 1))
         limit = self._files.part_bytes
         if limit is not None and self._file.tell() >= limit:
             self._end()
@@ -115,10 +128,11 @@ class ParquetTable:
     def _begin(self, tables: list[pa.Table]) -> None:
 
         self._file = self._files.open()
+        self._sink = _sink_of(self._file)
         self._has_begun = True
         repeated = _repeated(tables[0]) if tables else []
         self._writer = ParquetWriter(
-            self._file,
+            self._sink,
             self._reader.schema,
             compression="zstd",
             use_dictionary=repeated or False,
@@ -128,9 +142,32 @@ class ParquetTable:
     def _end(self) -> None:
         assert self._writer is not None
         assert self._file is not None
-        self._writer.close()
+        with _plain_errors():
+            self._writer.close()
+            if isinstance(self._sink, pa.NativeFile):
+                self._sink.close()
         self._file.close()
-        self._writer = self._file = None
+        self._writer = self._file = self._sink = None
+
+
+def _sink_of(file: BinaryIO) -> pa.NativeFile | BinaryIO:
+    """Return what Arrow writes to *file* with: where that has a descriptor by itself, since it
+    would hold what it passes to Python twice."""
+    try:
+        return pa.OSFile(f"/proc/self/fd/{file.fileno()}", "wb")
+    except OSError:
+        return file
+
+
+@contextlib.contextmanager
+def _plain_errors() -> Iterator[None]:
+    """Let an error of the system be worded as everywhere else: Arrow's has its own words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno)) from error
 
 
 def _compared(table: pa.Table) -> list[str] | bool:

@@ -17,13 +17,18 @@ from pgsnap.tabular.arrow.arrays import depth_of, lists_of, obstacle, without_bo
 from pgsnap.tabular.arrow.buffers import meant_strings, single
 from pgsnap.tabular.arrow.kinds import Kind, has_elements, kind_of, text_kind
 from pgsnap.tabular.arrow.nested import MAP, maps_of, parts_of_type, taken_apart
-from pgsnap.tabular.base import Column, Losses, Shape, Wishes, refuse, unicode_text
+from pgsnap.tabular.base import (
+    LONG_BYTES,
+    UTF8,
+    Column,
+    Losses,
+    Shape,
+    Wishes,
+    refuse,
+    unicode_text,
+)
 
-LONG_BYTES = 4 * 1024 * 1024
-"""Twice a block of text: one that is longer has a long row, and what is made of it takes a multiple
-of that."""
 _COLUMN = re.compile(r"In CSV column #(\d+)")
-_UTF8 = frozenset(("UTF8", "UNICODE"))
 # How many arrays at the beginning say how many dimensions those of a column have.
 _LOOKED_AT = 10_000
 
@@ -45,7 +50,7 @@ class BlockReader:
     def read(self, block: bytes) -> pa.Table:
         """Return the rows of *block*. Raises ValueUnfit, CorruptionError."""
 
-        if self._shape.encoding.upper() not in _UTF8:
+        if self._shape.encoding.upper() not in UTF8:
             block = unicode_text(self._shape, block, lossy=self._wishes.lossy)
         fields = self._fields(block) if len(block) > LONG_BYTES else None
         if fields is not None:

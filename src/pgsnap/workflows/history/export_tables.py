@@ -190,9 +190,7 @@ class _Run:
                     if self._sqlite_files is None:
                         files = self._output.files(stem_of(*table), f".{self._asked.format}")
                     writer = self._new_table(shape, files)
-                for block in self._blocks(pieces, shape, found):
-                    writer.write(block)
-                    plain_bytes += len(block)
+                plain_bytes += writer.write(self._blocks(pieces, shape, found))
                 rows += section.rows or 0
             assert writer is not None
             writer.close()

@@ -7,8 +7,8 @@ import pytest
 
 from pgsnap.dump.definitions.table_columns import RANGE, RECORD, ColumnType
 from pgsnap.errors import CorruptionError, ValueUnfit
-from pgsnap.tabular.arrow.values import LONG_BYTES, BlockReader
-from pgsnap.tabular.base import Column, Losses, Shape, Wishes
+from pgsnap.tabular.arrow.values import BlockReader
+from pgsnap.tabular.base import LONG_BYTES, Column, Losses, Shape, Wishes
 from pgsnap.tabular.sqlite_file import SqliteFile
 
 NUMERIC = ColumnType("numeric(4,2)", "numeric", ("4", "2"))
@@ -107,7 +107,7 @@ def test_sqlite_keeps_what_is_no_value_of_its_type_as_text(tmp_path: Path) -> No
     for base, text in (("boolean", "true"), ("real", "x"), ("bytea", "zz"), ("integer", "x")):
         columns = (Column("a", ColumnType(base, base)),)
         table = file.table(Shape(("public", base), columns, "UTF8"), Wishes())
-        table.write(text.encode() + b"\n")
+        table.write([text.encode() + b"\n"])
         table.close()
         with sqlite3.connect(tmp_path / "x.db") as database:
             [(found,)] = database.execute(f"SELECT a FROM {base}").fetchall()
