@@ -148,3 +148,15 @@ def test_the_settings_would_change_a_dump_without_pins(filled: Database) -> None
     for name in ("TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits"):
         shown = f"SET {name} = {SETTINGS[name]}; SELECT * FROM everything ORDER BY id"
         assert filled.psql(shown) != before, name
+
+
+def test_nothing_is_compiled_for_a_query_whatever_the_database_says(filled: Database) -> None:
+    """A second for each query of the catalogs, of which a restore makes hundreds."""
+    filled.psql(f'ALTER DATABASE "{filled.name}" SET jit = on')
+    assert filled.psql("SHOW jit") == "on"
+    server = server_now(filled)
+    with server.connect() as session:
+        assert session.query("SHOW jit") == [("off",)]
+    child = server.start_tool("psql", ["-XAtc", "SHOW jit"])
+    assert child.read(100) == b"off\n"
+    assert child.wait() == 0

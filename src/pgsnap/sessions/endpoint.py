@@ -34,6 +34,9 @@ PINS: tuple[tuple[str, str], ...] = (
     ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
+    # A query of the catalogs is many small steps, of which the planner expects many rows: compiling
+    # them takes a second, running them takes milliseconds.
+    ("jit", "off"),
 )
 """Settings of every connection, for sessions and tools alike. client_encoding is not among them: a
 dump keeps the encoding of its database, because SQL_ASCII cannot be converted."""

@@ -25,8 +25,6 @@ SETTINGS = (
     ("enable_nestloop", "on"),
     ("enable_material", "off"),
     ("enable_memoize", "off"),
-    # Turned off methods have a cost beyond the limit of it.
-    ("jit", "off"),
 )
 """Settings of a reader, besides those of every connection."""
 PLANNERS_OWN = tuple(name for name, _ in SETTINGS if name.startswith("enable_"))
