@@ -54,7 +54,6 @@ def _with_slots(cls: type[Any], options: dict[str, bool]) -> Any:
     """Return *cls* with slots, which a class cannot get later, and with methods that make it."""
     declared = {name: value for name, value in vars(cls).items() if name not in _OF_LOOSE}
     names = tuple(cls.__annotations__)
-    names = tuple(cls.__annotations__)
     taken = {slot for base in cls.__mro__[1:] for slot in vars(base).get("__slots__", ())}
     body = {name: value for name, value in declared.items() if name not in names}
     body["__slots__"] = tuple(name for name in names if name not in taken)

@@ -13,7 +13,7 @@ import pytest
 
 from pgsnap import __version__
 from pgsnap.cli.app import command
-from pgsnap.cli.text.program import STARTED_AS
+from pgsnap.cli.text.short_name import STARTED_AS
 from support.running.commandline import SOURCE, CommandLine
 
 COMMANDS = list(command().commands)

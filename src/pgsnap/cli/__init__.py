@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments == ["--version"]:
         # Answered here: importing the whole command line takes five times as long.
-        from pgsnap.cli.text.program import short_name
+        from pgsnap.cli.text.short_name import short_name
 
         sys.stdout.write(f"{short_name()} {__version__}\n")
         return 0
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(arguments)
     except KeyboardInterrupt:
         # A signal after `boundary` reported the command's end, while it waited for the audit log.
-        from pgsnap.cli.text.program import short_name
+        from pgsnap.cli.text.short_name import short_name
 
         sys.stderr.write(f"{short_name()}: error: interrupted\n")
         return interrupts.EXIT_CODE

@@ -18,8 +18,8 @@ from pgsnap.cli.config.keys import Option
 from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.cli.help_text import GLOBAL_PANEL, Formatter, format_end, format_options
 from pgsnap.cli.text.other_verbs import meant
-from pgsnap.cli.text.program import short_name
 from pgsnap.cli.text.redact import without_uri
+from pgsnap.cli.text.short_name import short_name
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import Interrupted, UsageError
 from pgsnap.words import nearest

@@ -14,8 +14,9 @@ from pgsnap.cli.console.console import Console
 from pgsnap.cli.console.terminal import OutputClosed, Terminal
 from pgsnap.cli.text import render
 from pgsnap.cli.text.layout import fitted
-from pgsnap.cli.text.program import named, program, short_name
+from pgsnap.cli.text.program import named, program
 from pgsnap.cli.text.redact import redact
+from pgsnap.cli.text.short_name import short_name
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError, StoreFull
 from pgsnap.files.folder import NO_ROOM

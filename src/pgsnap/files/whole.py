@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def chosen_folder(path: Path) -> Folder:
 
 def unfinished_name(name: str) -> str:
     """Return a name for the time until a file is complete: hidden, and with another ending."""
-    return f".{name}.{secrets.token_hex(4)}.partial"
+    return f".{name}.{os.urandom(4).hex()}.partial"
 
 
 @contextlib.contextmanager

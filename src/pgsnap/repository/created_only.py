@@ -11,8 +11,8 @@ that says so as its newest.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
@@ -259,4 +259,4 @@ def _number(name: str) -> int:
 
 
 def _token() -> bytes:
-    return secrets.token_bytes(16)
+    return os.urandom(16)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from dataclasses import replace
 
 from pgsnap.format.small import encode_config
@@ -18,7 +18,7 @@ def create_in(place: Place, pack_bytes: int, opener: NewOpener | None) -> None:
     """Make a repository in *place*, an encrypted one if there is an *opener*. Raises
     RepositoryExists, StoreError, UsageError."""
     place.refuse_occupied(encrypted=opener is not None)
-    new_id = secrets.token_hex(16)
+    new_id = os.urandom(16).hex()
     config = new_config(new_id, place, pack_bytes=pack_bytes)
     encryption, slot = (None, None) if opener is None else new_keys(config, opener)
     place.prepare(has_index=encryption is None)

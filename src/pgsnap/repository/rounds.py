@@ -8,8 +8,8 @@ a sweep that come at the same time, one sees the other (docs/format.md, "Remote 
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Sequence
 from dataclasses import field
 from datetime import UTC, datetime
@@ -63,14 +63,14 @@ def read_phase(store: Store, number: int, phase: Phase) -> Announcement:
 
 def announce(store: Store, number: int, phase: Phase, packs: Sequence[PackId]) -> Announcement:
     """Announce the next phase of a round. Raises ObjectExists if another gc did so."""
-    made = Announcement(phase, datetime.now(UTC), tuple(packs), secrets.token_bytes(16))
+    made = Announcement(phase, datetime.now(UTC), tuple(packs), os.urandom(16))
     store.create(_phase_name(number, phase), encode_announcement(made))
     return made
 
 
 def claim(store: Store, number: int, packs: Sequence[PackId]) -> None:
     """Say that *packs* must stay in this round. It counts if no sweep has begun afterwards."""
-    token = secrets.token_bytes(16)
+    token = os.urandom(16)
     made = Announcement(Phase.CLAIMED, datetime.now(UTC), tuple(packs), token)
     store.create(f"{CLAIMS}{number:08d}-{token.hex()}", encode_announcement(made))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from pgsnap import interrupts
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item")
@@ -49,6 +51,9 @@ def threads(
     count: int, name: str, initializer: Callable[[], None] | None = None
 ) -> Iterator[ThreadPoolExecutor]:
     """Yield a thread pool. On exit, running tasks are waited for and pending ones cancelled."""
+    # Imported here, since it would slow down every start.
+    from concurrent.futures import ThreadPoolExecutor
+
     pool = ThreadPoolExecutor(count, thread_name_prefix=name, initializer=initializer)
     try:
         yield pool

@@ -7,7 +7,7 @@ deduplication survives a rotation; what seals bytes comes from the epoch that th
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import field
 
@@ -54,7 +54,7 @@ class Keys:
     def new_salt(self, random_bytes: Callable[[int], bytes] | None = None) -> bytes:
         """Return the salt of a new pack or object: never one that there was before. It begins with
         the id of the newest key."""
-        random_bytes = random_bytes or secrets.token_bytes
+        random_bytes = random_bytes or os.urandom
         return self.id_of(self.epoch) + random_bytes(SALT_BYTES - KEY_ID_BYTES)
 
     def why_shut(self, epoch: int, salt: bytes, otherwise: str) -> tuple[str, str]:
@@ -83,7 +83,7 @@ class Keys:
 
 def new_master() -> bytes:
     """Return a new random master key."""
-    return secrets.token_bytes(KEY_BYTES)
+    return os.urandom(KEY_BYTES)
 
 
 def derive(masters: Sequence[bytes], repository_id: str) -> Keys:

@@ -6,7 +6,7 @@ nonce twice. A frame opens only at its place, in its pack, as what its pack's ta
 
 from __future__ import annotations
 
-import secrets
+import os
 import struct
 from collections.abc import Callable
 from functools import lru_cache
@@ -40,9 +40,7 @@ class PackSealer:
     any of them is seen.
     """
 
-    def __init__(
-        self, keys: Keys, random_bytes: Callable[[int], bytes] = secrets.token_bytes
-    ) -> None:
+    def __init__(self, keys: Keys, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._keys = keys
         self._repository = keys.repository_id.encode()
         self.random_bytes = random_bytes

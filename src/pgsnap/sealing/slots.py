@@ -8,7 +8,7 @@ repository, or one whose parameters were changed, does not open.
 from __future__ import annotations
 
 import enum
-import secrets
+import os
 from collections.abc import Sequence
 from dataclasses import field, replace
 from datetime import UTC, datetime
@@ -106,8 +106,8 @@ def new_slot(
         name=name,
         created=datetime.now(UTC),
         epochs=len(masters),
-        salt=secrets.token_bytes(SLOT_SALT_BYTES),
-        nonce=secrets.token_bytes(_NONCE_BYTES),
+        salt=os.urandom(SLOT_SALT_BYTES),
+        nonce=os.urandom(_NONCE_BYTES),
     )
     if isinstance(opener, Passphrase):
         slot = replace(slot, work=Argon2())

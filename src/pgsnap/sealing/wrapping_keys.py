@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import field
@@ -98,7 +98,7 @@ def of_key_file(key_file: KeyFile, salt: bytes) -> bytes:
 def for_recipient(recipient: Recipient) -> tuple[bytes, bytes]:
     """Return a new random key, and the same encrypted for *recipient*. Raises UsageError."""
     age = _age()
-    key = secrets.token_bytes(KEY_BYTES)
+    key = os.urandom(KEY_BYTES)
     try:
         parse = age.ssh if recipient.text.startswith("ssh-") else age.x25519
         return key, age.encrypt(key, [parse.Recipient.from_str(recipient.text)])

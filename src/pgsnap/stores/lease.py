@@ -12,9 +12,7 @@ import contextlib
 import errno
 import json
 import os
-import random
 import re
-import secrets
 import socket
 import threading
 import time
@@ -115,6 +113,9 @@ def hold(
                 break
         if time.monotonic() >= deadline:
             raise LeaseTaken([holder for holder in in_the_way if holder is not None])
+        # Imported here, since it would slow down every start.
+        import random
+
         # Two that came at once gave way to each other: a random delay keeps them out of step.
         interrupts.sleep(random.uniform(_POLL_SECONDS / 2, _POLL_SECONDS * 2))
     lease = Lease(folder, name)
@@ -126,7 +127,7 @@ def hold(
 
 def _announce(folder: Folder, *, alone: bool, anonymous: bool) -> str:
     """Create this process's own lease; return its name."""
-    name = ("alone-" if alone else "shared-") + secrets.token_hex(8)
+    name = ("alone-" if alone else "shared-") + os.urandom(8).hex()
     pid = os.getpid()
     holder = {
         "host": "" if anonymous else socket.gethostname(),
@@ -191,7 +192,7 @@ def place() -> str:
         parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
         parts.append(str(Path("/proc/self/ns/pid").readlink()))
     # Without these a process cannot be recognised: a random place, equal to nobody's.
-    return " ".join(parts) if len(parts) == 3 else secrets.token_hex(8)
+    return " ".join(parts) if len(parts) == 3 else os.urandom(8).hex()
 
 
 def hidden_place() -> str:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -259,7 +258,7 @@ class LocalStore:
         """Yield the name of a durable file with *data*; it is deleted afterwards."""
         self.folder.refuse_foreign()
         self._make_folder(TEMPORARY)
-        name = f"{TEMPORARY}/{secrets.token_hex(8)}"
+        name = f"{TEMPORARY}/{os.urandom(8).hex()}"
         parts = [data] if isinstance(data, bytes) else data
         with whole.draft(self.folder, name, lambda file: whole.write_all(file, parts)):
             yield name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 
 from pgsnap.limits import IDENTIFIER_BYTES_MAX, SCRATCH_PREFIX_BYTES
 
@@ -19,7 +19,7 @@ SESSION_PATTERN = f"^snap restore ([0-9a-f]{{{TOKEN_HEX}}})"
 
 def new_token() -> str:
     """Return the random part shared by the names of one restore."""
-    return secrets.token_hex(TOKEN_HEX // 2)
+    return os.urandom(TOKEN_HEX // 2).hex()
 
 
 def scratch_name(live: str, token: str) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from pgsnap.cli.text import render
-from pgsnap.cli.text.program import STARTED_AS, named, short_name
+from pgsnap.cli.text.program import named
+from pgsnap.cli.text.short_name import STARTED_AS, short_name
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cluster.heartbeat import Heartbeat
 

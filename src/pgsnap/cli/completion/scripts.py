@@ -9,7 +9,8 @@ from importlib import resources
 from pathlib import Path
 
 from pgsnap.cli.completion import VARIABLE
-from pgsnap.cli.text.program import NAMES, is_own
+from pgsnap.cli.text.program import is_own
+from pgsnap.cli.text.short_name import NAMES
 from pgsnap.values import dataclass
 
 SHELLS = ("bash", "zsh", "fish")

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pgsnap.cli.text import render
-from pgsnap.cli.text.program import NAMES, program
+from pgsnap.cli.text.program import program
+from pgsnap.cli.text.short_name import NAMES
 from pgsnap.values import dataclass
 
 # A column of text that begins further right leaves too little room below it.

@@ -14,31 +14,17 @@ import shutil
 import sys
 from pathlib import Path
 
-NAMES = ("snap", "pgsnap")
-
-# Set for commands that this program starts to show them.
-STARTED_AS = "_PGSNAP_STARTED_AS"
+from pgsnap.cli.text.short_name import NAMES, by_default
 
 _MODULE = "pgsnap"
 # Enough of a script for the import of its module.
 _HEAD_BYTES = 2048
 
 
-def short_name() -> str:
-    """Return `snap` or `pgsnap`: what stands before an error's message."""
-    name = Path(sys.argv[0]).name if sys.argv else ""
-    return name if name in NAMES else _by_default()
-
-
-def _by_default() -> str:
-    named = os.environ.get(STARTED_AS, "")
-    return named if named in NAMES else NAMES[0]
-
-
 def program() -> str:
     """Return what starts this program in a shell: the name that it was started by; the other one
     where that is another program, else the path of its script."""
-    return _program(sys.argv[0] if sys.argv else "", os.environ.get("PATH"), _by_default())
+    return _program(sys.argv[0] if sys.argv else "", os.environ.get("PATH"), by_default())
 
 
 @functools.cache

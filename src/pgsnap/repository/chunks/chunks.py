@@ -6,9 +6,8 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from pgsnap import interrupts
 from pgsnap.codecs.zstd import decompress, decompress_chain
@@ -27,6 +26,9 @@ from pgsnap.repository.index.index import Index
 from pgsnap.repository.scopes import threads
 from pgsnap.sealing.scheme import PLAIN, Scheme
 from pgsnap.stores.base import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _Mark = TypeVar("_Mark")
 _Bytes = TypeVar("_Bytes", bytes, memoryview)

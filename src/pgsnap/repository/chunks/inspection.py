@@ -7,11 +7,10 @@ import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import field
 from functools import partial
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from blake3 import blake3
 
@@ -30,6 +29,9 @@ from pgsnap.repository.scopes import side_by_side, threads
 from pgsnap.sealing.scheme import Scheme
 from pgsnap.stores.base import ObjectInfo, Store
 from pgsnap.values import dataclass
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # A pack up to this size is read as a whole.
 _SMALL_PACK_BYTES = 64 * 1024

@@ -13,8 +13,8 @@ never takes anything away: one that says that objects were deleted makes its rea
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -245,7 +245,7 @@ class Publications:
                 ids,
                 others,
                 is_whole,
-                secrets.token_bytes(16),
+                os.urandom(16),
             )
             data = encode_publication(made)
             try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 from collections.abc import Iterable
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, RepositoryError, StoreError, WrongKey
@@ -72,7 +72,7 @@ def add_slot(store: Store, slot: Slot) -> StoredSlot:
             f"the repository has {KEY_SLOTS_MAX} key slots, and cannot have more",
             hint="Remove one first: snap key remove ID",
         )
-    made = StoredSlot(secrets.token_hex(8), slot)
+    made = StoredSlot(os.urandom(8).hex(), slot)
     store.create(layout.slot_name(made.id), encode_slot(slot))
     return made
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +81,7 @@ def new_key_file() -> tuple[Path, bool]:
     except OSError as error:
         raise UsageError(f'cannot write "{path}"', detail=f"{error.strerror}.") from None
     with os.fdopen(file, "w") as written:
-        written.write(secrets.token_hex(32) + "\n")
+        written.write(os.urandom(32).hex() + "\n")
         written.flush()
         os.fsync(written.fileno())
     return path, True

@@ -1,0 +1,67 @@
+"""A command imports only the rooms and libraries that it uses: each one more slows down every
+start of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from support.documents.source import LEVEL
+from support.dumps.texts import plain_dump
+from support.running.commandline import SOURCE, CommandLine
+
+SCRIPT = """
+import sys
+from pgsnap.cli import main
+main(sys.argv[1:])
+print("\\n", *sys.modules)
+"""
+STARTED = {"cli", "errors", "extras", "files", "interrupts", "limits", "values", "words"}
+# How snap.toml names a repository, and programs of PostgreSQL.
+SETTINGS = STARTED | {"repository", "runners", "stores"}
+STORED = SETTINGS | {"codecs", "format", "model", "progress", "sealing", "workflows"}
+# The notes of restores are those of targets.
+NOTES = STORED | {"sessions", "targets"}
+ROOMS = {
+    "--version": {"cli"},
+    "commit --help": SETTINGS | {"sessions"},
+    "restore --help": SETTINGS,
+    "log": NOTES,
+    "tag": STORED,
+    "show latest": NOTES | {"dump", "maintenance", "schedulers", "sources"},
+    "cat latest": STORED | {"dump", "maintenance", "masking", "schedulers"},
+}
+# In the order of what takes the longest.
+LIBRARIES = {
+    *("numpy", "psycopg", "sqlite_utils", "rich", "asyncio", "cryptography", "obstore"),
+    *("concurrent.futures", "logging", "secrets", "random", "tempfile"),
+}
+# Frames are read on threads, and a dump has a key that nobody guesses.
+USES = {"cat latest": {"concurrent.futures", "logging", "secrets", "random"}}
+
+
+@pytest.fixture
+def shop(snap: CommandLine) -> CommandLine:
+    snap.ok("init")
+    (snap.work / "dump.sql").write_bytes(plain_dump("1"))
+    snap.ok("commit", "-m", "first", "--file", "dump.sql", "--database", "shop")
+    return snap
+
+
+@pytest.mark.parametrize("command", ROOMS)
+def test_a_command_imports_only_what_it_uses(shop: CommandLine, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *command.split()],
+        env={"PYTHONPATH": str(SOURCE), "HOME": str(shop.folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("pgsnap.")}
+    assert rooms <= LEVEL.keys()
+    assert not rooms - ROOMS[command], sorted(rooms - ROOMS[command])
+    unused = loaded & LIBRARIES - USES.get(command, set())
+    assert not unused, sorted(unused)
