@@ -1,5 +1,4 @@
-"""A plain repository here and an encrypted one on an S3 server: pushed, cut short, pulled back, by
-the command as a process of its own."""
+"""A plain repository here and an encrypted one on an S3 server: pushed, cut short, pulled back."""
 
 from __future__ import annotations
 
@@ -38,17 +37,11 @@ def url(snap: CommandLine, server: ObjectServer) -> str:
     url = f"s3://{BUCKET}/shop?endpoint={server.endpoint}"
     make(snap.work / "backups")
     (snap.work / "snap.toml").write_text('repository = "backups"\ndatabase = "shop"\n')
-    ok(snap, "init", url, "--encrypt", "--key-file", "key")
-    ok(snap, "remote", "add", "offsite", url)
+    snap.ok("init", url, "--encrypt", "--key-file", "key")
+    snap.ok("remote", "add", "offsite", url)
     with (snap.work / "snap.toml").open("a") as toml:
         toml.write('key_file = "key"\n')
     return url
-
-
-def ok(snap: CommandLine, *arguments: str) -> Result:
-    result = snap.process(*arguments)
-    assert result.code == 0, result.err
-    return result
 
 
 def commit(snap: CommandLine, *numbers: int) -> list[str]:
@@ -57,19 +50,19 @@ def commit(snap: CommandLine, *numbers: int) -> list[str]:
 
 
 def there(snap: CommandLine, url: str, *arguments: str) -> Result:
-    return ok(snap, *arguments, "--repo", url, "--key-file", "key")
+    return snap.ok(*arguments, "--repo", url, "--key-file", "key")
 
 
 def test_one_more_snapshot_costs_what_it_stored_and_few_requests(
     snap: CommandLine, server: ObjectServer, url: str
 ) -> None:
     commit(snap, 0, 1)
-    ok(snap, "push")
+    snap.ok("push")
     (new,) = commit(snap, 2)
     with Repository.open(snap.work / "backups") as repo:
         stored = repo.snapshot(bytes.fromhex(new)).stored_bytes
     server.seen.clear()
-    report = ok(snap, "push", "--json").json["remotes"][0]
+    report = snap.ok("push", "--json").json["remotes"][0]
     assert report["snapshots"] == [new]
     assert report["sent_bytes"] <= stored * 1.1 + 256
     sent = sum(seen.sent_bytes for seen in server.seen if seen.key.startswith("shop/packs/"))
@@ -85,20 +78,20 @@ def test_both_sides_print_the_same_text_for_either_id_and_a_clone_has_the_first_
 ) -> None:
     made = commit(snap, 0, 1, 2)
     snap.ok("tag", "release", "latest~1")
-    ok(snap, "push")
-    text = {one: ok(snap, "cat", one).out for one in made}
+    snap.ok("push")
+    text = {one: snap.ok("cat", one).out for one in made}
     assert all(there(snap, url, "cat", one).out == text[one] for one in made)
     ids = [entry["id"] for entry in there(snap, url, "log", "--json").json]
     assert not set(ids) & set(made)
     assert there(snap, url, "cat", ids[0]).out == text[made[-1]]
     assert there(snap, url, "cat", f"{made[2]}~2").out == text[made[0]]
     assert there(snap, url, "cat", "release").out == text[made[1]]
-    assert ok(snap, "verify", "--data").code == there(snap, url, "verify", "--data").code == 0
-    ok(snap, "clone", url, "again", "--key-file", "key")
-    cloned = ok(snap, "log", "--json", "--repo", "again").json
+    assert snap.ok("verify", "--data").code == there(snap, url, "verify", "--data").code == 0
+    snap.ok("clone", url, "again", "--key-file", "key")
+    cloned = snap.ok("log", "--json", "--repo", "again").json
     assert [entry["id"] for entry in cloned] == made[::-1]
-    assert ok(snap, "cat", made[0], "--repo", "again").out == text[made[0]]
-    assert ok(snap, "verify", "--data", "--repo", "again").code == 0
+    assert snap.ok("cat", made[0], "--repo", "again").out == text[made[0]]
+    assert snap.ok("verify", "--data", "--repo", "again").code == 0
 
 
 @pytest.mark.parametrize("after", [1, 2, 3])
@@ -123,7 +116,7 @@ def test_a_push_killed_at_a_write_is_completed_by_the_next_one(
     # What can be seen is whole.
     for entry in there(snap, url, "log", "--json").json:
         there(snap, url, "cat", entry["id"])
-    ok(snap, "push")
+    snap.ok("push")
     assert len(there(snap, url, "log", "--json").json) == len(made)
     assert there(snap, url, "verify", "--data").code == 0
 
@@ -132,27 +125,27 @@ def test_gc_on_both_sides_leaves_what_stays_and_the_next_push_goes_on(
     snap: CommandLine, url: str
 ) -> None:
     made = commit(snap, *range(5))
-    ok(snap, "push")
-    ok(snap, "gc", "--keep-last", "2", "--grace", "0s")
+    snap.ok("push")
+    snap.ok("gc", "--keep-last", "2", "--grace", "0s")
     there(snap, url, "gc", "--keep-last", "3", "--grace", "0s")
     made += commit(snap, 5)
-    report = ok(snap, "push", "--json").json["remotes"][0]
+    report = snap.ok("push", "--json").json["remotes"][0]
     assert report["snapshots"] == made[-1:]
-    assert ok(snap, "verify", "--data").code == there(snap, url, "verify", "--data").code == 0
+    assert snap.ok("verify", "--data").code == there(snap, url, "verify", "--data").code == 0
     assert len(there(snap, url, "log", "--json").json) == 4
-    assert there(snap, url, "cat", made[3]).out == ok(snap, "cat", made[3]).out
+    assert there(snap, url, "cat", made[3]).out == snap.ok("cat", made[3]).out
 
 
 def test_a_lost_cache_costs_reading_and_sends_nothing_twice(snap: CommandLine, url: str) -> None:
     commit(snap, 0, 1)
-    ok(snap, "push")
+    snap.ok("push")
     caches = list(Path(snap.folder / "home").rglob("*.sqlite"))
     assert caches
     shutil.rmtree(caches[0].parent)
     (new,) = commit(snap, 2)
     with Repository.open(snap.work / "backups") as repo:
         stored = repo.snapshot(bytes.fromhex(new)).stored_bytes
-    report = ok(snap, "push", "--json").json["remotes"][0]
+    report = snap.ok("push", "--json").json["remotes"][0]
     assert report["snapshots"] == [new]
     assert report["sent_bytes"] <= stored * 1.1 + 256
     assert there(snap, url, "verify", "--data").code == 0
