@@ -13,7 +13,7 @@ from support.running.commandline import CommandLine
 from support.running.seeds import SEED
 from support.servers.databases import Database
 
-SEQUENCES = int(os.environ.get("SNAP_SEQUENCES", "8"))
+SEQUENCES = int(os.environ.get("SNAP_SEQUENCES", "5"))
 
 
 @pytest.mark.parametrize("number", range(SEQUENCES))

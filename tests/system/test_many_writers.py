@@ -1,8 +1,8 @@
 """Sixteen writers and two collectors of one remote repository, killed and put to sleep at random.
 
-SNAP_WRITERS_SECONDS says for how long in all, in rounds of a minute, each with a new repository
-(`make test-writers`: an hour). What was done of it with one seed is remembered, so that a run which
-was interrupted goes on.
+SNAP_WRITERS_SECONDS says for how long in all, in rounds of at most a minute, each with a new
+repository (`make test-writers`: an hour). What was done of it with one seed is remembered, so that
+a run which was interrupted goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from support.running.seeds import SEED
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
 
-SECONDS = float(os.environ.get("SNAP_WRITERS_SECONDS", "60"))
+SECONDS = float(os.environ.get("SNAP_WRITERS_SECONDS", "30"))
 ROUND_SECONDS = min(SECONDS, 60.0)
 ROUNDS = math.ceil(SECONDS / ROUND_SECONDS)
 DONE = "snap/writers"

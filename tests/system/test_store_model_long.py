@@ -17,7 +17,7 @@ from support.store_model.rules import StoreRules
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(0)]
 
-STEPS = int(os.environ.get("SNAP_MODEL_STEPS", "300"))
+STEPS = int(os.environ.get("SNAP_MODEL_STEPS", "200"))
 STEPS_A_HISTORY = 40
 
 
