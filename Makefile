@@ -8,7 +8,8 @@ VENV := .venv
 COMMITTED = $(shell git log -1 --format=%ct 2>/dev/null)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# What the tours need is a small part of it: of the two, what is there will do.
+# What the tours need is a small part of it: of the two, what is there will do. In both only what is
+# used is compiled, when it is: that is less than all.
 DEMO_STAMP := $(VENV)/.demo
 FOR_DEMO := $(if $(wildcard $(STAMP)),$(STAMP),$(DEMO_STAMP))
 # Wheels hold these; 19 is tested where SNAP_PG_BINDIR names a folder that has it.
@@ -19,6 +20,8 @@ VERSION_TESTS := $(addprefix tests/postgres/test_,$(addsuffix .py,versions clien
 	odd_databases dump_race dump_race_stress many_tables_failures postgresql_19 restore restore_table restore_partitions undo sessions sources sources_properties properties_applied \
 	login_triggers drill globals_dump changes_hazards changes_history changes_guards changes_fingerprint changes_stress))
 PYTEST := $(BIN)/python -m pytest
+# Half of the time a test waits for other processes or for a moment: three keep two processors busy.
+WORKERS := 3
 # On a machine that has other work, too, a test that failed runs once more; which did is listed.
 TWICE := --reruns 1 --rerun-show-tracebacks -raR
 # Runs a command that prints nothing for long, with a dot every two seconds.
@@ -81,11 +84,13 @@ demo: $(FOR_DEMO)
 	$(BIN)/snap demo --offsite
 
 test: lint $(STAMP) postgresql
-	$(PYTEST) -n 2 --dist worksteal $(TWICE) -m 'not system'
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(TWICE) -m 'not system'
 
+# To collect all the others takes longer than some of these.
+SYSTEM_TESTS = $(shell grep -rlE 'mark\.system\b' tests --include='test_*.py')
 test-system: $(STAMP) postgresql
 	@[ "$$(id -u)" = 0 ] || { echo 'make: test-system needs root: run `sudo make test-system`' >&2; exit 1; }
-	$(PYTEST) -n 2 --dist loadfile $(TWICE) -m system
+	$(PYTEST) -n 2 --dist loadfile $(TWICE) -m system $(SYSTEM_TESTS)
 	$(BIN)/python -m pgsnap.cluster.installing 17
 	SNAP_MOMENTS=100 $(PYTEST) $(TWICE) --pg-major 17 tests/postgres/test_changes_stress.py
 
@@ -187,7 +192,6 @@ bench-%: $(STAMP) postgresql
 postgresql: $(STAMP)
 	@$(BIN)/python -m pgsnap.cluster.installing
 
-# Only what is used is compiled, when it is: that is less than all.
 $(DEMO_STAMP): pyproject.toml
 	@$(MAKE_VENV)
 	@$(WAIT) 'installing snap and what the tours need, by pip' \
@@ -196,7 +200,7 @@ $(DEMO_STAMP): pyproject.toml
 
 $(STAMP): pyproject.toml
 	@$(MAKE_VENV)
-	@$(WAIT) 'installing snap and what it needs, by pip' $(PIP_INSTALL) --editable '.[dev]'
+	@$(WAIT) 'installing snap and what it needs, by pip' $(PIP_INSTALL) --no-compile --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")
-# Three times what a run was seen to need at most; with the numbers of `make test-long` it is more.
+# Twice what a run was seen to need at most; with the numbers of `make test-long` it is more.
 ROOM_BYTES = (8 if os.environ.get("SNAP_SHARE") == "1" else 2) << 30
 _REMOVE_SECONDS = 60.0
 
