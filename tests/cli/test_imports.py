@@ -28,6 +28,7 @@ ROOMS = {
     "--version": {"cli"},
     "commit --help": SETTINGS | {"sessions"},
     "restore --help": SETTINGS,
+    "init other": NOTES | {"sources"},
     "log": NOTES,
     "tag": STORED,
     "show latest": NOTES | {"dump", "maintenance", "schedulers", "sources"},
@@ -38,8 +39,19 @@ LIBRARIES = {
     *("numpy", "psycopg", "sqlite_utils", "rich", "asyncio", "cryptography", "obstore"),
     *("concurrent.futures", "logging", "secrets", "random", "tempfile"),
 }
-# Frames are read on threads, and a dump has a key that nobody guesses.
-USES = {"cat latest": {"concurrent.futures", "logging", "secrets", "random"}}
+USES = {
+    # For the schema of a new index.
+    "init other": {"sqlite_utils", "logging", "secrets", "random", "tempfile"},
+    # Frames are read on threads, and a dump has a key that nobody guesses.
+    "cat latest": {"concurrent.futures", "logging", "secrets", "random"},
+}
+# What these do of rows, where they have to, they import then.
+WITHOUT_NUMPY = (
+    *("commit.commit", "diff.diff", "drill.drill", "history.cat", "history.log", "history.stats"),
+    *("restore.plan", "restore.restore", "restore_changed.restore", "restore_rows.write"),
+    *("restore_tables.restore", "retention.gc", "sync.transfer", "undo.undo", "warming.keep"),
+    *("watch.check", "watch.doctor", "watch.status"),
+)
 
 
 @pytest.fixture
@@ -65,3 +77,15 @@ def test_a_command_imports_only_what_it_uses(shop: CommandLine, command: str) ->
     assert not rooms - ROOMS[command], sorted(rooms - ROOMS[command])
     unused = loaded & LIBRARIES - USES.get(command, set())
     assert not unused, sorted(unused)
+
+
+def test_most_verbs_are_imported_without_numpy() -> None:
+    imports = "\n".join(f"import pgsnap.workflows.{verb}" for verb in WITHOUT_NUMPY)
+    done = subprocess.run(
+        [sys.executable, "-c", f"{imports}\nimport sys\nprint('numpy' in sys.modules)"],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import sys
+import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import CorruptionError, FormatTooNew
@@ -178,7 +181,9 @@ STEPS = (
 def migrate(connection: sqlite3.Connection) -> None:
     """Migrate the index to SCHEMA_VERSION. Each step is one transaction with its record."""
     # sqlite_utils takes 0.3 s to import, which is too long for `snap log`.
-    from sqlite_utils import Database, Migrations
+    # It imports these where they are there, for types of values that no index has.
+    with _left_out("numpy", "pandas"):
+        from sqlite_utils import Database, Migrations
 
     migrations = Migrations("pgsnap.index")
 
@@ -187,6 +192,21 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.commit()
+
+
+@contextlib.contextmanager
+def _left_out(*names: str) -> Iterator[None]:
+    """Let an import not find these packages. Another thread may be about to import one of them:
+    then they are found."""
+    hidden = [name for name in names if name not in sys.modules]
+    if threading.active_count() > 1:
+        hidden = []
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _server_of(manifest: bytes) -> str:

@@ -48,16 +48,6 @@ def plan_masks(repo: Repository, snapshot: Snapshot, masks: Masks) -> MaskPlan:
     return MaskPlan(masking, findings, tables)
 
 
-def plan_masking(
-    repo: Repository, snapshot: Snapshot, masks: Masks | None
-) -> tuple[Masking | None, Findings]:
-    """Return the filter and the findings of `plan_masks`, nothing without *masks*."""
-    if masks is None:
-        return None, Findings()
-    plan = plan_masks(repo, snapshot, masks)
-    return plan.masking, plan.findings
-
-
 def check_masks(repo: Repository, snapshot_id: SnapshotId, masks: Masks) -> MaskPlan:
     """Return `plan_masks` of a snapshot by its id; its findings are not raised."""
     return plan_masks(repo, snapshot_to_run(repo, snapshot_id), masks)

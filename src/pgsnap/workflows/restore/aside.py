@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 from pgsnap.limits import ANY_ORDER_BYTES_MIN, ASIDE_BYTES_MIN
-from pgsnap.masking.events import Masking
 from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, Snapshot
 from pgsnap.progress import Progress
 from pgsnap.repository.chunks.stream import section_events, stored_events
@@ -18,6 +18,9 @@ from pgsnap.targets.load.row_order import Table, keep_order, tables_to_keep
 from pgsnap.targets.load.tables_made import TablesMade
 from pgsnap.targets.load.workers import StartFeeder, Task, Workers
 from pgsnap.workflows.restore.any_order import SharedRows
+
+if TYPE_CHECKING:
+    from pgsnap.masking.events import Masking
 
 # What may be loaded while tables are: none of it needs their rows, none of their rows needs it.
 _WITH_ROWS = (SectionKind.DATA, SectionKind.SEQUENCES, SectionKind.LARGE_OBJECTS)

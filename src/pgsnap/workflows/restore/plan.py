@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import field, replace
+from typing import TYPE_CHECKING
 
-from pgsnap.masking.events import Masking
 from pgsnap.model import DatabaseProperties, ServerInfo, Snapshot, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.runners.base import Tool
@@ -40,7 +40,7 @@ from pgsnap.workflows.contents.strings import check_strings
 from pgsnap.workflows.contents.table_names import extension_sequences, with_rows_of
 from pgsnap.workflows.contents.table_rows import by_way_of_others
 from pgsnap.workflows.contents.trust import check_text, check_trust, snapshot_to_run
-from pgsnap.workflows.masks.plan import plan_masking
+from pgsnap.workflows.masks.wanted import plan_masking
 from pgsnap.workflows.needs.definitions import check_definitions
 from pgsnap.workflows.needs.extensions import (
     NO_EXTENSIONS,
@@ -74,6 +74,9 @@ from pgsnap.workflows.restore.target import (
     known_properties,
 )
 from pgsnap.workflows.retention.policy import safety_tag
+
+if TYPE_CHECKING:
+    from pgsnap.masking.events import Masking
 
 
 @dataclass(frozen=True, slots=True)

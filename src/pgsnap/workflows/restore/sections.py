@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.table_parts import TableName
-from pgsnap.masking.events import Masking
 from pgsnap.model import Section, SectionKind, SectionName, Snapshot
 from pgsnap.repository.chunks.stream import NOT_SENT
 from pgsnap.repository.repository import Repository
@@ -15,6 +14,7 @@ from pgsnap.workflows.contents.table_rows import rows_by_table
 from pgsnap.workflows.needs.extensions import ExtensionPlan
 
 if TYPE_CHECKING:
+    from pgsnap.masking.events import Masking
     from pgsnap.workflows.restore.plan import RestorePlan
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pgsnap.errors import ConnectionFailed, TargetExists, UsageError
-from pgsnap.masking.masks import Masks
 from pgsnap.model import DatabaseProperties, Snapshot
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
@@ -17,6 +17,9 @@ from pgsnap.sources.properties import read_properties
 from pgsnap.targets.checks.preflight import Findings, LiveDatabase
 from pgsnap.targets.properties.properties import without_grants
 from pgsnap.values import dataclass
+
+if TYPE_CHECKING:
+    from pgsnap.masking.masks import Masks
 
 
 @dataclass(frozen=True, slots=True)
