@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, AnyStr
 
@@ -64,26 +65,37 @@ def lines_of(child: subprocess.Popen[bytes], bytes_max: int) -> Iterator[bytes]:
         yield rest
 
 
-def complete(
-    child: subprocess.Popen[bytes], input: bytes | None = None, timeout: float | None = None
-) -> tuple[bytes, bytes]:
-    """Feed *input* to a child and return what it writes to its pipes, after its exit; it is killed
-    if that takes longer than *timeout* seconds. Raises TimeoutError, Stopped."""
+def complete(child: subprocess.Popen[bytes], timeout: float | None = None) -> tuple[bytes, bytes]:
+    """Return what a child writes to its pipes, after its exit; it is killed if that takes longer
+    than *timeout* seconds. Raises TimeoutError, Stopped."""
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         with interrupts.killed_too(child.kill):
             while True:
                 interrupts.check()
                 try:
-                    return child.communicate(input, timeout=interrupts.POLL_SECONDS)
-                except subprocess.TimeoutExpired:
                     # It continues with what it has.
-                    input = None
+                    return child.communicate(timeout=interrupts.POLL_SECONDS)
+                except subprocess.TimeoutExpired:
                     if deadline is not None and time.monotonic() > deadline:
                         raise TimeoutError from None
     finally:
         child.kill()
         child.wait()
+
+
+@contextmanager
+def _input(data: bytes | None) -> Iterator[int]:
+    """Yield what a child gets as its standard input to read *data* from: a file in memory. Of a
+    pipe's, communicate() writes nothing more once its timeout has passed, and the child would wait
+    for the rest for ever."""
+    if data is None:
+        yield subprocess.DEVNULL
+        return
+    with os.fdopen(os.memfd_create("input"), "w+b") as file:
+        file.write(data)
+        file.seek(0)
+        yield file.fileno()
 
 
 def run(
@@ -97,16 +109,18 @@ def run(
     """Run a program to its end and return its output, as `subprocess.run` does with *options*; it
     is killed if that takes longer than *timeout* seconds. Without *input* its input is empty.
     Raises OSError, TimeoutError, Stopped."""
-    child = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=env,
-        **options,
-    )
-    with child:
-        out, err = complete(child, input, timeout)
+    with (
+        _input(input) as given,
+        subprocess.Popen(
+            argv,
+            stdin=given,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            **options,
+        ) as child,
+    ):
+        out, err = complete(child, timeout)
     # If it was killed by a Ctrl-C that the terminal sent to both of us, raise that instead.
     interrupts.check()
     return subprocess.CompletedProcess(argv, child.returncode, out, err)

@@ -12,6 +12,16 @@ def test_a_program_runs_to_its_end() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (3, b"given", b"words\n")
 
 
+def test_a_program_that_reads_late_gets_all_of_its_input() -> None:
+    """Also more than a pipe holds, and later than signals are looked for."""
+    given = b"given" * 100_000
+    assert run(["sh", "-c", "sleep 0.3; cat"], input=given, timeout=60).stdout == given
+
+
+def test_a_program_may_leave_its_input_unread() -> None:
+    assert run(["true"], input=b"given" * 100_000).returncode == 0
+
+
 def test_a_program_without_input_reads_nothing() -> None:
     assert run(["cat"]).stdout == b""
 
