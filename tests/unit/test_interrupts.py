@@ -343,7 +343,8 @@ interrupts.check()
     found, out, err = ending(code, signal.SIGINT, signal.SIGINT)
     assert out == "2\n"
     assert err.endswith("pgsnap.interrupts.Stopped: interrupted\n")
-    assert found == 1
+    # Since Python 3.14 a process that this ends ends by the signal.
+    assert found in (1, -signal.SIGINT)
 
 
 def test_a_second_ctrl_c_kills_what_was_started() -> None:

@@ -12,7 +12,12 @@ class MachineZone(tzinfo):
     """
 
     def utcoffset(self, dt: datetime | None) -> timedelta | None:
-        return dt.replace(tzinfo=None).astimezone().utcoffset() if dt is not None else None
+        if dt is None:
+            return None
+        # Python 3.11 and 3.12 disagree about the offset of a skipped time that `astimezone()`
+        # gives, not about which moment it is.
+        local = dt.replace(tzinfo=None, microsecond=0)
+        return timedelta(seconds=local.replace(tzinfo=UTC).timestamp() - local.timestamp())
 
     def dst(self, dt: datetime | None) -> timedelta | None:
         return None
