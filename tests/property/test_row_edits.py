@@ -100,9 +100,9 @@ def lines_of(count: int) -> list[bytes]:
 
 
 def test_rows_that_are_put_in_before_their_like_do_not_hide_what_follows() -> None:
-    """What is found first goes on alike beyond the region, at another distance than what follows it
-    has."""
+    """What is found first is beyond the region, at another distance than what follows that has."""
     lines = lines_of(100)
+    lines[66] = lines[60]
     old = b"".join(lines)
     new = b"".join([*lines[:50], *lines[60:65], *lines[60:]])
     start, stop = len(b"".join(lines[:50])), len(b"".join(lines[:60]))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 import threading
-from typing import TypeAlias
+from itertools import accumulate
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import zstandard
@@ -20,11 +21,10 @@ from pgsnap.errors import CorruptionError
 from pgsnap.limits import EDITS_MAX, KIB
 
 Edits: TypeAlias = NDArray[np.int64]
-_Listed: TypeAlias = "tuple[list[int], list[int], list[int], int]"
 
 _VARINT_BYTES_MAX = 4
 # For fewer numbers than this NumPy's calls take longer than a loop.
-_MANY_NUMBERS = 128
+_MANY_NUMBERS = 64
 # Of a zstd frame (RFC 8878): the magic number; one segment, with its size in four bytes.
 _FRAME_HEAD = struct.Struct("<IBI")
 _MAGIC, _SIZED = 0xFD2FB528, 0xA0
@@ -32,6 +32,16 @@ _RAW_BLOCK_MAX = 128 * KIB
 
 # Contexts are not thread-safe.
 _local = threading.local()
+
+
+class _Listed(NamedTuple):
+    """The edits of a frame: from where to where in the base, and how many bytes each adds; and
+    where the frame's text begins."""
+
+    starts: list[int]
+    stops: list[int]
+    added: list[int]
+    text_at: int
 
 
 def encode_edits(edits: Edits, base: bytes, plain: bytes) -> bytes:
@@ -76,41 +86,37 @@ def decode_with_places(
     except zstandard.ZstdError as error:
         raise CorruptionError("a frame does not decompress", detail=f"{error}.") from None
     places, at = [], 0
-    for gap, _, added in zip(*edits[:3], strict=True):
-        places.append((at + gap, at + gap + added))
-        at += gap + added
+    for start, before, added in zip(edits.starts, (0, *edits.stops), edits.added, strict=False):
+        at += start - before
+        places.append((at, at + added))
+        at += added
     return plain, places
 
 
 def _patched(frame: bytes, edits: _Listed, base: bytes, chunk_bytes: int) -> bytes:
-    gaps, removed, added, text_at = edits
-    if sum(gaps) + sum(removed) > len(base):
+    starts, stops, added, text_at = edits
+    if stops and stops[-1] > len(base):
         raise _damaged("An edit lies beyond its base.")
     added_bytes = sum(added)
-    if len(base) - sum(removed) + added_bytes != chunk_bytes:
+    if len(base) - sum(stops) + sum(starts) + added_bytes != chunk_bytes:
         raise _damaged("Its edits do not give the size recorded.")
-    # What stays of the base before each edit, and what that removes.
-    old, kept, gone = memoryview(base), [], []
-    at = 0
-    for gap, size in zip(gaps, removed, strict=True):
-        kept.append(old[at : at + gap])
-        at += gap + size
-        gone.append(old[at - size : at])
-    text = b""
-    if added_bytes:
-        packed = frame[text_at:]
-        # Before memory is allocated: the size in the frame may be any.
-        if zstandard.frame_content_size(packed) != added_bytes:
-            raise _damaged("Its new text is not of the size that its edits have.")
-        text = _decompressed(packed, b"".join(gone))
-    elif text_at != len(frame):
-        raise _damaged("It has text that no edit uses.")
-    parts: list[memoryview] = []
-    new, taken = memoryview(text), 0
-    for same, size in zip(kept, added, strict=True):
-        parts += same, new[taken : taken + size]
-        taken += size
-    parts.append(old[at:])
+    # What stays of the base before each edit, and after the last one.
+    old = memoryview(base)
+    kept = [old[a:b] for a, b in zip((0, *stops), (*starts, len(base)), strict=True)]
+    if not added_bytes:
+        if text_at != len(frame):
+            raise _damaged("It has text that no edit uses.")
+        return b"".join(kept)
+    packed = frame[text_at:]
+    # Before memory is allocated: the size in the frame may be any.
+    if zstandard.frame_content_size(packed) != added_bytes:
+        raise _damaged("Its new text is not of the size that its edits have.")
+    gone = b"".join([base[a:b] for a, b in zip(starts, stops, strict=True)])
+    text = _decompressed(packed, gone)
+    ends = list(accumulate(added))
+    parts: list[bytes | memoryview] = [b""] * (2 * len(added) + 1)
+    parts[0::2] = kept
+    parts[1::2] = [text[a:b] for a, b in zip((0, *ends), ends, strict=False)]
     return b"".join(parts)
 
 
@@ -164,13 +170,15 @@ def _prefix(text: bytes) -> zstandard.ZstdCompressionDict:
 
 
 def _read(frame: bytes) -> _Listed:
-    """Return the edits of a frame (the gap before each, what it removes, what it adds), and where
-    its text begins."""
     (count,), at = _read_varints(frame, 0, 1)
     if count > EDITS_MAX:
         raise _damaged(f"It claims {count} edits.")
     numbers, at = _read_varints(frame, at, 3 * count)
-    return numbers[0::3], numbers[1::3], numbers[2::3], at
+    added = numbers[2::3]
+    del numbers[2::3]
+    # The gap before each, and what it removes.
+    places = list(accumulate(numbers))
+    return _Listed(places[0::2], places[1::2], added, at)
 
 
 def _varints(numbers: list[int]) -> bytes:
@@ -207,14 +215,15 @@ def _read_varints(data: bytes, at: int, count: int) -> tuple[list[int], int]:
     numbers: list[int] = []
     number = shift = 0
     for place, byte in enumerate(data[at : at + count * _VARINT_BYTES_MAX], at + 1):
-        number |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
-            numbers.append(number)
+            numbers.append(number | byte << shift)
             if len(numbers) == count:
                 return numbers, place
             number = shift = 0
-        elif shift == 7 * _VARINT_BYTES_MAX:
+        elif shift < 7 * (_VARINT_BYTES_MAX - 1):
+            number |= (byte & 0x7F) << shift
+            shift += 7
+        else:
             break
     if count:
         raise _damaged("Its edits cannot be read.")

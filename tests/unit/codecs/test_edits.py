@@ -75,7 +75,7 @@ def test_new_text_is_read_however_much_is_removed(removed: int) -> None:
     assert removed < 1000 or len(frame) < 1000
 
 
-@pytest.mark.parametrize("count", [1, 42, 43, 2000])
+@pytest.mark.parametrize("count", [1, 21, 22, 2000])
 def test_lists_of_any_length_are_read(count: int) -> None:
     base = random.Random(4).randbytes(500 * count)
     places = range(0, len(base), 500)

@@ -76,6 +76,13 @@ class ChunkReader:
         chains.read_ahead(self._store, chunks)
         return chains
 
+    def chains_of_known(self, chunks: Sequence[ChunkId]) -> Chains:
+        """Return the same for those of *chunks* that are known to be sound, with all their
+        bases."""
+        chains = Chains(self._index.chains_of_known(chunks))
+        chains.read_ahead(self._store, chunks)
+        return chains
+
     def places(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
         """Return the frames of *chunks* and of every base in their chains, least depth first."""
         return self._index.chains(chunks)

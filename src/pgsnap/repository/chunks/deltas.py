@@ -28,7 +28,6 @@ from pgsnap.limits import (
 from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import ChunkReader
-from pgsnap.repository.index.index import Index
 
 if TYPE_CHECKING:
     from pgsnap.chunking.row_edits import Edits, RowEdits
@@ -64,8 +63,7 @@ class _Delta(NamedTuple):
 class DeltaEncoder:
     """Encodes new chunks as frames. Thread-safe."""
 
-    def __init__(self, index: Index, chunks: ChunkReader, level: int) -> None:
-        self._index = index
+    def __init__(self, chunks: ChunkReader, level: int) -> None:
         self._chunks = chunks
         self._level = level
         self._row_edits: RowEdits | None = None
@@ -73,7 +71,7 @@ class DeltaEncoder:
     def bases(self, like: Iterable[ChunkId]) -> Chains:
         """Return the frames of those chunks of *like* that `encode` may rely on, and of all bases
         in their chains: neither missing nor marked as damaged."""
-        return self._chunks.chains(list(self._index.known(list(like))))
+        return self._chunks.chains_of_known(list(like))
 
     def encode(
         self, name: ChunkId, plain: bytes, kind: ChunkKind, like: ChunkId | None, bases: Chains

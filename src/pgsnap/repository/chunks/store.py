@@ -68,4 +68,4 @@ class ChunkStore:
     def encoder(self) -> DeltaEncoder:
         from pgsnap.repository.chunks.deltas import DeltaEncoder
 
-        return DeltaEncoder(self.index, self.reader, self.config.zstd_level)
+        return DeltaEncoder(self.reader, self.config.zstd_level)

@@ -5,7 +5,7 @@ Hot paths use the connection directly: sqlite-utils takes 30 µs per row and 0.3
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pgsnap.format.pack import CIPHER_OF, CODEC_OF, KIND_OF
@@ -261,6 +261,14 @@ class Index(SnapshotIndex):
             found |= self._grouped(self.query(_BELOW.format(",".join(["(?)"] * len(batch))), batch))
         return found
 
+    def chains_of_known(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
+        """Return the result of `chains` for those of *chunks* that `known` returns."""
+        if not self._is_any_marked():
+            found = self.chains(chunks)
+            if _are_complete(found):
+                return found
+        return self.chains(list(self.known(chunks)))
+
     def _grouped(self, rows: Iterable[tuple[Any, ...]]) -> dict[ChunkId, list[Location]]:
         """Return the frames in *rows* by chunk, least depth first."""
         found: dict[ChunkId, list[Location]] = {}
@@ -334,6 +342,21 @@ class Index(SnapshotIndex):
             batch = chunks[start : start + _LOOKUP_BATCH]
             marks = ",".join("?" * len(batch))
             yield from self.query(f"{select} WHERE chunks.id IN ({marks}){also}", batch)
+
+
+def _are_complete(chains: Mapping[ChunkId, Sequence[Location]]) -> bool:
+    """Return whether every base has a frame of less depth than the one that needs it: then each
+    chain ends at a plain frame."""
+    return all(
+        location.frame.base is None
+        # The first one has the least.
+        or (
+            location.frame.base in chains
+            and chains[location.frame.base][0].frame.depth < location.frame.depth < DELTA_DEPTH_MAX
+        )
+        for several in chains.values()
+        for location in several
+    )
 
 
 def _seal_columns(seal: PackSeal | None) -> tuple[int | None, bytes | None]:

@@ -26,8 +26,9 @@ def frame(chunk: ChunkId, base: ChunkId | None, depth: int) -> Frame:
     return Frame(chunk, ChunkKind.DATA, codec, Cipher.NONE, depth, base, 100, 500)
 
 
-def fill(index: Index, chance: random.Random) -> list[ChunkId]:
-    """Let the index know frames at random: chains, cycles, bases that are not there, damage."""
+def fill(index: Index, chance: random.Random, *, damage: float = 0.5) -> list[ChunkId]:
+    """Let the index know frames at random: chains, cycles, bases that are not there, and in packs
+    with this probability *damage*."""
     chunks = [chance.randbytes(32) for _ in range(60)]
     for _ in range(6):
         pack, locations = chance.randbytes(32), []
@@ -37,7 +38,7 @@ def fill(index: Index, chance: random.Random) -> list[ChunkId]:
             made = frame(chance.choice(chunks), base, depth)
             locations.append(Location(pack, 8 + 100 * place, made))
         index.add_pack(pack, 5000, locations)
-        if chance.random() < 0.5:
+        if chance.random() < damage:
             offsets = [8 + 100 * chance.randrange(20) for _ in range(3)]
             index.mark_damaged(pack, offsets, readable=chance.random() < 0.5)
     return chunks
@@ -57,6 +58,28 @@ def test_what_is_readable_is_what_the_index_says(
         assert found.known(asked) == index.known(asked)
     assert index.known(chunks)
     assert index.known(chunks) < set(chunks)
+
+
+@pytest.mark.parametrize("damage", [0, 0.5])
+@pytest.mark.parametrize("seed", range(40))
+def test_chains_of_what_is_readable_are_found_at_once(
+    index: Index, seed: int, damage: float
+) -> None:
+    chance = random.Random(seed)
+    chunks = fill(index, chance, damage=damage)
+    for count in (1, 1, 1, 2, 3, 20):
+        asked = chance.sample(chunks, count)
+        assert index.chains_of_known(asked) == index.chains(list(index.known(asked)))
+
+
+def test_chains_that_are_marked_as_damaged_are_not_known(index: Index) -> None:
+    plain, delta, pack = b"p" * 32, b"d" * 32, b"k" * 32
+    frames = [frame(plain, None, 0), frame(delta, plain, 1)]
+    locations = [Location(pack, 8 + 100 * place, each) for place, each in enumerate(frames)]
+    index.add_pack(pack, 5000, locations)
+    assert index.chains_of_known([delta]).keys() == {plain, delta}
+    index.mark_damaged(pack, [8], readable=True)
+    assert not index.chains_of_known([delta])
 
 
 def test_a_chain_that_is_too_deep_is_not_readable(index: Index) -> None:
