@@ -186,6 +186,10 @@ def test_a_command_that_fails_or_prints_nothing_is_refused(made: Encrypted) -> N
     assert "the command of --passphrase-command failed with status 3" in failed.err
     assert "hunter2" not in failed.err
     assert "gives no passphrase" in made.snap("log", "--passphrase-command", "true").err
+    # Else it would be read until no memory is left.
+    endless = made.snap("log", "--passphrase-command", "yes 'open sesame'")
+    assert endless.code == 2
+    assert "prints more than a passphrase" in endless.err
 
 
 def test_a_passphrase_is_in_no_file_that_snap_writes(made: Encrypted) -> None:

@@ -7,12 +7,13 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyrage
 import pytest
 
 from pgsnap.format.small import decode_config, encode_config, encode_note, note_id
-from pgsnap.model import Note
+from pgsnap.model import ChunkerParams, Note
 from pgsnap.sealing.keys import new_master
 from pgsnap.sealing.slots import encode_slot, new_slot
 from pgsnap.sealing.wrapping_keys import Recipient
@@ -150,6 +151,36 @@ def test_a_config_that_says_it_is_not_encrypted_on_a_host_that_never_saw_it(seal
         error = refused(sealed.snap, *words)
         assert "is encrypted, and the repository's config says that the" in error["message"]
     assert [(one, one.read_bytes()) for one in sealed.files(".")] == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"tag_generations": False},
+        {"chunker": ChunkerParams(100, 200, 400)},
+        {"zstd_level": 22},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_config_that_says_anything_else_is_refused_by_who_saw_it(
+    sealed: Site, change: dict[str, Any]
+) -> None:
+    first = sealed.commit("one", "--tag", "first")
+    config = sealed.folder / "config"
+    whole = config.read_bytes()
+    config.write_bytes(encode_config(replace(decode_config(whole), **change)))
+    for words in (("log",), ("check",), ("gc", "--keep-last", "1")):
+        if words != ("check",):
+            assert refused(sealed.snap, *words)["message"].endswith("was changed")
+        else:
+            assert "was changed" in str(sealed.snap("check", "--json").json)
+    config.write_bytes(whole)
+    assert sealed.snap.ok("log", "--json").json[0]["id"] == first
+    # That writers take turns is found out by a repair, and never again otherwise.
+    config.write_bytes(encode_config(replace(decode_config(whole), one_writer=True)))
+    sealed.snap.ok("log")
+    config.write_bytes(whole)
+    assert refused(sealed.snap, "log")["message"].endswith("was changed")
 
 
 # -- packs ---------------------------------------------------------------------------------------

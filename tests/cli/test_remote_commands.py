@@ -294,6 +294,37 @@ def test_a_plain_repository_becomes_an_encrypted_one_by_a_clone(
     assert snap("log", "--repo", "encrypted").code == 12
 
 
+def test_a_clone_that_is_to_be_encrypted_is_not_made_in_a_plain_repository(
+    snap: CommandLine, repository: Path
+) -> None:
+    key = snap.folder / "key"
+    key.write_bytes(b"thirty-two bytes of a key, or so")
+    key.chmod(0o600)
+    snap.ok("init", "copy")
+    refused = snap("clone", "backups", "copy", "--encrypt", "--key-file", str(key), "--json")
+    assert refused.code == 10
+    assert refused.error["message"].endswith("is a repository already, and not an encrypted one")
+    assert not list((snap.work / "copy" / "packs").rglob("*"))
+    # Nor is one of the same kind that was not asked for refused.
+    snap.ok("clone", "backups", "copy")
+
+
+def test_a_pull_fetches_the_snapshots_of_all_databases(
+    snap: CommandLine, repository: Path, tmp_path: Path
+) -> None:
+    url = (tmp_path / "off site").as_uri()
+    snap.ok("init", url)
+    snap.ok("remote", "add", "offsite", url)
+    with Repository.open(repository) as repo:
+        other = record(repo, database="crm").snapshot_id.hex()
+    snap.ok("push")
+    shutil.rmtree(repository)
+    snap.ok("init")
+    assert len(snap.ok("pull", "--database", "shop", "--json").json["snapshots"]) == 3
+    # snap.toml names the label of this one for commits, and is no reason to leave others there.
+    assert snap.ok("pull", "--json").json["snapshots"] == [other]
+
+
 @pytest.mark.parametrize("where", [None, "again"])
 def test_a_clone_that_was_cut_short_goes_on_as_it_says(
     snap: CommandLine, repository: Path, tmp_path: Path, where: str | None

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from blake3 import blake3
 
-from pgsnap.errors import CorruptionError, StoreError
+from pgsnap.errors import (
+    AmbiguousRevision,
+    CorruptionError,
+    StoreBehind,
+    StoreError,
+    UnknownRevision,
+)
 from pgsnap.format.remote import Announcement, Phase, encode_announcement
 from pgsnap.format.small import encode_note, encode_tag, note_id
+from pgsnap.maintenance.repair.repair import repair
 from pgsnap.model import Note, SnapshotId, Tag
 from pgsnap.repository import layout
 from pgsnap.repository.places.remote import RemotePlace
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accept_loss, accepted_losses
+from pgsnap.repository.snapshots.revisions import resolve
 from pgsnap.stores.base import Store
 from pgsnap.stores.opening import open_store
 from pgsnap.workflows.history.tag import set_tag
 from pgsnap.workflows.retention.gc import GcReport, gc
 from pgsnap.workflows.retention.policy import Policy
+from pgsnap.workflows.sync.clone import check_expected
 from pgsnap.workflows.sync.transfer import transfer
 from support.dumps.scripted import texts
 from support.repositories.collecting import version
@@ -42,7 +52,7 @@ class Attacked:
     def __init__(self, server: ObjectServer, caches: Path) -> None:
         self.server = server
         self._caches = caches
-        Repository.create(RemotePlace(URL, self._store(KEY)))
+        Repository.create(self.place())
         with self.open() as repo:
             for number in range(3):
                 at = SOON - timedelta(days=3 - number)
@@ -58,9 +68,15 @@ class Attacked:
         """Their store, without anything of snap's in between."""
         return self._store("INTRUDER")
 
-    def open(self, host: str = "gc", key: str = KEY, *, alone: bool = False) -> Repository:
-        place = RemotePlace(URL, self._store(key))
-        return Repository.open(place, index_folder=self._caches / host, alone=alone)
+    def open(
+        self, host: str = "gc", key: str = KEY, *, alone: bool = False, whole: bool = False
+    ) -> Repository:
+        return Repository.open(
+            self.place(key), index_folder=self._caches / host, alone=alone, whole=whole
+        )
+
+    def place(self, key: str = KEY) -> RemotePlace:
+        return RemotePlace(URL, self._store(key))
 
     def collect(self, policy: Policy | None = None) -> list[GcReport]:
         """Run a gc with credentials of its own until nothing is marked any more."""
@@ -114,6 +130,61 @@ def test_a_forged_note_takes_no_snapshot_away(
     attacked.check(host="a third")
     with Repository.open(make(tmp_path / "clone")) as target, attacked.open("cloning") as source:
         assert set(transfer(source, target).snapshots) == set(attacked.snapshots)
+
+
+@pytest.mark.parametrize("kind", ["forgotten", "lost"])
+def test_a_note_among_those_of_another_kind_takes_effect_nowhere(
+    attacked: Attacked, tmp_path: Path, kind: str
+) -> None:
+    for snapshot in attacked.snapshots:
+        data = encode_note(Note(kind, "shop", SOON, snapshot, {"by": "intruder"}))
+        attacked.intruder.create(layout.note_name("verdict", note_id(data)), data)
+    clone = make(tmp_path / "clone")
+    with Repository.open(clone) as target, attacked.open("cloning") as source:
+        transfer(source, target)
+    assert repair(attacked.place(), index_folder=tmp_path / "mending").put_aside
+    attacked.check(host="another")
+    with Repository.open(clone) as target, attacked.open("a third") as source:
+        for repo in (target, source):
+            assert set(repo.newest(None)) == set(attacked.snapshots)
+            assert not list(repo.sound_notes(kind))
+
+
+def test_what_claims_to_be_a_copy_keeps_no_snapshot_out(attacked: Attacked, tmp_path: Path) -> None:
+    here = make(tmp_path / "here")
+    with Repository.open(here) as repo:
+        new = record(repo, version(7), message="7").snapshot_id
+    forge_copy(attacked, new)
+    with Repository.open(here) as source, attacked.open("pushing") as target:
+        assert transfer(source, target).snapshots == (new,)
+    with attacked.open("another") as repo:
+        assert texts(repo, new) == version(7).texts
+        # It has what its hash says, though another one begins so as well.
+        assert resolve(repo, new.hex(), database=None) == new
+        with pytest.raises(AmbiguousRevision):
+            resolve(repo, new.hex()[:20], database=None)
+        repo.forget(new, by="test", reason="none")
+        with pytest.raises(UnknownRevision, match="is forgotten"):
+            resolve(repo, new.hex(), database=None)
+
+
+def test_what_claims_to_be_a_copy_is_not_the_snapshot_that_is_expected(
+    attacked: Attacked,
+) -> None:
+    wanted = secrets.token_bytes(32)
+    forged = forge_copy(attacked, wanted)
+    with attacked.open("another", whole=True) as repo:
+        check_expected(repo, forged.hex())
+        with pytest.raises(StoreBehind, match="only as what another one says") as caught:
+            check_expected(repo, wanted.hex())
+    assert forged.hex()[:16] in (caught.value.hint or "")
+
+
+def forge_copy(attacked: Attacked, original: SnapshotId) -> SnapshotId:
+    """Publish what says that it is a copy of the snapshot *original*."""
+    with attacked.open("intruding", "INTRUDER") as repo:
+        made = replace(repo.snapshot(attacked.snapshots[0]), message="forged", alias=original)
+        return repo.publish(made)[0]
 
 
 def test_a_loss_that_was_accepted_with_credentials_of_a_gc_counts(attacked: Attacked) -> None:

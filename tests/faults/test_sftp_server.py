@@ -20,15 +20,16 @@ from typing import Any
 
 import pytest
 
-from pgsnap.errors import StoreChanged, StoreError, StoreFull
+from pgsnap.errors import RepositoryError, StoreChanged, StoreError, StoreFull
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import Store
 from pgsnap.stores.probe import Use, probe
 from pgsnap.stores.sftp import swap
 from pgsnap.stores.sftp.store import SftpStore
+from pgsnap.workflows.sync.transfer import transfer
 from support.dumps.scripted import shop, texts
-from support.repositories.made import record
+from support.repositories.made import make, record
 from support.running.seeds import SEED
 from support.servers.sshd import (
     AsyncsshServer,
@@ -224,6 +225,32 @@ def test_a_repository_lives_on_an_sftp_server(server: Sshd, home: Path) -> None:
     modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
     assert modes == {0o600}
     assert {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_dir()} == {0o700}
+
+
+def test_what_was_made_in_a_folder_is_only_read_by_sftp(server: Sshd, home: Path) -> None:
+    folder = server.data / home.name
+    with Repository.open(make(folder)) as repo:
+        made = record(repo, shop(300))
+    owner = server.data.stat()
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    url = str(server.address(home.name))
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    with Repository.open(url, index_folder=home / "cache") as repo:
+        assert texts(repo, made.snapshot_id) == shop(300).texts
+        with Repository.open(make(home / "here")) as source:
+            record(source, shop(310))
+            with pytest.raises(RepositoryError, match="was made in a folder of that host"):
+                transfer(source, repo)
+        with pytest.raises(RepositoryError, match="was made in a folder of that host"):
+            record(repo, shop(300), message="the same rows")
+    with pytest.raises(RepositoryError, match="was made in a folder of that host"):
+        Repository.open(url, index_folder=home / "cache", alone=True)
+    left = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
+    assert "gc" not in left
+    assert {path for path in before if path.parent.name == "snapshots"} == set(
+        (folder / "snapshots").iterdir()
+    )
 
 
 def test_a_key_that_can_only_read_reads(home: Path) -> None:

@@ -67,6 +67,9 @@ def _keys(invocation: Invocation, opened: Address) -> tuple[bool, Keys | None]:
     if str(opened) in seen:
         return True, keys_of(seen[str(opened)])
     place = place_of(opened, invocation.settings.trust)
+    if str(place) in seen:
+        # A folder that goes by a URL.
+        return True, keys_of(seen[str(place)])
     try:
         return read_config(place).encryption is None, None
     except SnapError:

@@ -170,6 +170,29 @@ def catch_up_snapshots(
     return not added or added <= index.snapshot_ids()
 
 
+def put_back(
+    place: Place,
+    store: Store,
+    index: Index,
+    tags: Tags,
+    naming: Naming,
+    snapshot: SnapshotId,
+    data: bytes,
+) -> None:
+    """Store a manifest that was published before, here or elsewhere, and add it to the index; its
+    tags are not set. Raises CorruptionError, StoreError."""
+    decode_manifest(data, snapshot, naming)
+    is_shared = place.path is not None
+    if is_shared:
+        # Else whoever opens it meanwhile, or once this process was killed, takes it for that of a
+        # killed commit, and sets the tags that were wished for elsewhere.
+        index.set_complete(False)
+    store.put(layout.snapshot_name(snapshot), data)
+    admit(index, tags, snapshot, data, naming, with_tags=False)
+    if is_shared:
+        index.set_complete()
+
+
 def admit(
     index: Index,
     tags: Tags,

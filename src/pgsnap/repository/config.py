@@ -10,6 +10,7 @@ from pgsnap.errors import (
     CorruptionError,
     NotARepository,
     ObjectNotFound,
+    RepositoryError,
     StoreError,
 )
 from pgsnap.format.small import decode_config
@@ -37,15 +38,18 @@ def new_config(
     )
 
 
-def read_config(place: Place) -> RepositoryConfig:
-    """Return the config of the repository in *place*, whose store is from now on used as that says.
-    Raises CorruptionError, NotARepository, RepositoryNotFound, StoreError."""
+def read_config(place: Place, *, alone: bool = False) -> RepositoryConfig:
+    """Return the config of the repository in *place*, whose store is from now on used as that says;
+    *alone*: it will be locked exclusively. Raises CorruptionError, NotARepository,
+    RepositoryNotFound, StoreError, and what `refuse_folder_of_server` does."""
     mend = (
         f"Mend it: snap repair --repo {quote(str(place))}, and --from PATH where there is a copy."
     )
     store, path = place.store, place.path
     try:
         config = decode_config(store.get(layout.CONFIG, bytes_max=RECORD_BYTES_MAX))
+        if alone:
+            refuse_folder_of_server(place, config)
         if config.one_writer:
             place.take_turns()
         return config
@@ -68,3 +72,21 @@ def read_config(place: Place) -> RepositoryConfig:
                 hint="Name the repository's folder with --repo PATH",
             ) from None
         raise error
+
+
+def refuse_folder_of_server(place: Place, config: RepositoryConfig) -> None:
+    """Raise RepositoryError for a repository that was made in a folder, if *place* is on an SFTP
+    server: whoever uses it there locks the folder, which by SFTP is neither seen nor done."""
+    if place.path is not None or config.tag_generations:
+        return
+    from pgsnap.stores.one_writer import bare
+    from pgsnap.stores.sftp.store import SftpStore
+
+    if isinstance(bare(place.store), SftpStore):
+        raise RepositoryError(
+            f'the repository in "{place}" was made in a folder of that host',
+            detail="A gc there does not see what is written by SFTP, and would delete it. Nothing"
+            " was changed.",
+            hint="Make one by its URL, in another folder, and use that: snap init"
+            " sftp://USER@HOST/PATH",
+        )

@@ -135,7 +135,7 @@ class Repository(KnownSnapshots):
         RepositoryNotFound, NotARepository, RepositoryLocked, UntrustedPath, WrongKey, StoreError.
         """
         place = place_of(where, trust)
-        config = read_config(place)
+        config = read_config(place, alone=alone)
         place.refuse_links()
         unlocked = unlocked_by(unlock, str(place), config, place.store)
         is_plain = unlocked is None
@@ -282,9 +282,8 @@ class Repository(KnownSnapshots):
     def put_back(self, snapshot: SnapshotId, data: bytes) -> None:
         """Store the manifest of a snapshot that was published before, here or in another
         repository; its tags are not set. Everything it refers to must be durable."""
-        decode_manifest(data, snapshot, self.naming)
-        self.store.put(layout.snapshot_name(snapshot), data)
-        catching_up.admit(self.index, self.tags, snapshot, data, self.naming, with_tags=False)
+        seen = self.place, self.store, self.index, self.tags, self.naming
+        catching_up.put_back(*seen, snapshot, data)
 
     def manifest(self, snapshot: SnapshotId) -> bytes:
         """Return a snapshot's manifest. Raises UnknownRevision, CorruptionError."""

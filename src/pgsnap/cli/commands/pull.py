@@ -56,7 +56,7 @@ def run(
             report = transfer(
                 other,
                 repo,
-                database=invocation.settings.database,
+                database=invocation.given.database,
                 named=named,
                 all_tags=all_tags,
                 force_tags=force,

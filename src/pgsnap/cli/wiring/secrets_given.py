@@ -13,6 +13,7 @@ from pgsnap.cli.config.secret_source import SecretSource, read_private
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import pins_folder
 from pgsnap.errors import Declined, UsageError
+from pgsnap.limits import KEY_FILE_BYTES_MAX
 
 if TYPE_CHECKING:
     from pgsnap.cli.config.settings import Settings
@@ -211,18 +212,31 @@ def _ask(invocation: Invocation, question: str) -> bytes | None:
 
 def _printed(command: str, origin: str) -> bytes:
     """Return the first line that a command prints. It may ask on the terminal."""
+    by_itself = "Run it by itself; it must print the passphrase and end with status 0."
     try:
-        done = subprocess.run(["/bin/sh", "-c", command], stdout=subprocess.PIPE, check=False)
+        child = subprocess.Popen(["/bin/sh", "-c", command], stdout=subprocess.PIPE)
     except OSError as error:
         raise UsageError(
             f"the command of {origin} cannot run", detail=f"{error.strerror}."
         ) from None
-    if done.returncode != 0:
-        raise UsageError(
-            f"the command of {origin} failed with status {done.returncode}",
-            hint="Run it by itself; it must print the passphrase and end with status 0.",
-        )
-    return _first_line(done.stdout, f"the command of {origin}")
+    with child:
+        try:
+            assert child.stdout is not None
+            # One that prints for ever must neither be waited for nor fill the memory.
+            data = child.stdout.read(KEY_FILE_BYTES_MAX + 1)
+            if len(data) > KEY_FILE_BYTES_MAX:
+                raise UsageError(
+                    f"the command of {origin} prints more than a passphrase",
+                    detail=f"A secret has at most {KEY_FILE_BYTES_MAX} bytes.",
+                    hint=by_itself,
+                )
+            status = child.wait()
+        except BaseException:
+            child.kill()
+            raise
+    if status != 0:
+        raise UsageError(f"the command of {origin} failed with status {status}", hint=by_itself)
+    return _first_line(data, f"the command of {origin}")
 
 
 def _first_line(data: bytes, origin: str) -> bytes:

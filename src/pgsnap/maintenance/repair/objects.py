@@ -120,7 +120,7 @@ class ObjectMender:
         there = {info.name for info in repo.store.list(layout.NOTES)}
         for data, name in self._aside(layout.NOTES):
             belongs = _place_of_note(data, repo.naming)
-            if belongs is not None and belongs not in there:
+            if belongs is not None and belongs not in there and not self._is_beyond(belongs):
                 repo.store.put(belongs, data)
                 there.add(belongs)
                 self._tell("note", belongs, f"it was whole in {name}")
@@ -140,6 +140,14 @@ class ObjectMender:
             if fault.name not in there and layout.hash_of(fault.name) is not None:
                 hit = (fault.snapshot,) if fault.snapshot is not None else ()
                 self.lost.append(Damage("note", fault.name, fault.problem, hit, (), REPAIR_FROM))
+
+    def _is_beyond(self, note: str) -> bool:
+        """Return whether a *note* belongs where only a gc may write. One that lay elsewhere may be
+        of somebody who may not, and a repair must not carry out what it says."""
+        store = self._repo.store
+        return isinstance(store, CreatedOnly) and stored_name(store, note).startswith(
+            layout.COLLECTIONS
+        )
 
     # -- tags ---------------------------------------------------------------------------------
 

@@ -65,6 +65,10 @@ class Counterparts:
     def there(self, snapshot: SnapshotId) -> SnapshotId | None:
         """Return what a snapshot of the source is called in the target, even if it was forgotten
         there and dropped; None if it is not known ever to have been there."""
+        if self.renaming is None:
+            # The same bytes have the same id. Another one that claims to be a copy of the original
+            # may be forged, and must not keep the true one out.
+            return snapshot
         original = self.original(snapshot)
         found = self.target.index.named(original)
         return found or self.ids([original], Role.SNAPSHOT).get(original)
@@ -76,6 +80,8 @@ class Counterparts:
     def here(self, snapshot: SnapshotId) -> SnapshotId:
         """Return what a snapshot of the target is called in the source, its own id if it is not
         there."""
+        if self.renaming is None:
+            return snapshot
         original = self.target.index.alias(snapshot) or snapshot
         return self.source.index.named(original) or original
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from pgsnap.errors import CorruptionError, ObjectNotFound
@@ -37,9 +37,16 @@ def missing_notes(both: Counterparts) -> list[str]:
     ]
 
 
-def copy_notes(both: Counterparts, names: list[str]) -> int:
-    """Copy the notes *names*, if their snapshots are there or they have none; return how many.
-    Damaged ones are left out: `snap verify` reports them."""
+def copy_notes(
+    both: Counterparts,
+    names: list[str],
+    *,
+    coming: Collection[SnapshotId] = (),
+    dry_run: bool = False,
+) -> int:
+    """Copy the notes *names*, if their snapshots are there or they have none; return how many. In a
+    *dry_run* nothing is written, and the originals *coming* count as there. Damaged ones are left
+    out: `snap verify` reports them."""
     count = 0
     source, target = both.source, both.target
     there = {info.name for info in target.store.list(layout.NOTES)} if names else set()
@@ -47,16 +54,20 @@ def copy_notes(both: Counterparts, names: list[str]) -> int:
         try:
             data = source.store.get(name, bytes_max=RECORD_BYTES_MAX)
             old = note_id(data, source.naming)
-            if old != layout.hash_of(name):
-                continue
             note = decode_note(data, f'note "{name}"')
+            # Of another kind than its folder's, it would take effect only there: somebody who may
+            # not write where notes that forget lie may have put it where others travel from.
+            if layout.note_name(note.kind, old) != name:
+                continue
         except (CorruptionError, ObjectNotFound):
             continue
         # It names the original of its snapshot, whatever that is called here.
-        if note.snapshot is None or target.index.named(note.snapshot) is not None:
+        about = note.snapshot
+        if about is None or about in coming or target.index.named(about) is not None:
             new = note_id(data, target.naming)
             if layout.note_name(note.kind, new) not in there:
-                target.store.put(layout.note_name(note.kind, new), data)
+                if not dry_run:
+                    target.store.put(layout.note_name(note.kind, new), data)
                 count += 1
             both.learn({old: new}, Role.NOTE)
     return count

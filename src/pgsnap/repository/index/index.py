@@ -49,9 +49,9 @@ class Index(SnapshotIndex):
         snapshot is missing from it means nothing."""
         return self.query("PRAGMA application_id") == [(_COMPLETE,)]
 
-    def set_complete(self) -> None:
+    def set_complete(self, complete: bool = True) -> None:
         with self.transaction() as connection:
-            connection.execute(f"PRAGMA application_id = {_COMPLETE}")
+            connection.execute(f"PRAGMA application_id = {_COMPLETE if complete else 0}")
 
     # -- packs and chunks ---------------------------------------------------------------------
 

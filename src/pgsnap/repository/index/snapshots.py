@@ -163,12 +163,14 @@ class SnapshotIndex(IndexConnection):
 
     def by_prefix(self, prefix: str, limit: int, *, forgotten: bool = False) -> list[SnapshotId]:
         """Return up to *limit* snapshots whose id or alias in hex begins with *prefix*: those that
-        are visible, or those that are *forgotten*."""
+        are visible, or those that are *forgotten*. A whole id names nothing else, though another
+        snapshot says that it is a copy of that one."""
         which = _VISIBLE.replace("NOT IN", "IN") if forgotten else _VISIBLE
         rows = self.query(
             "SELECT id FROM snapshots WHERE (lower(hex(id)) GLOB ? OR lower(hex(alias)) GLOB ?)"
-            f" AND {which} ORDER BY id LIMIT ?",
-            (prefix + "*", prefix + "*", limit),
+            f" AND {which} AND (lower(hex(id)) = ? OR NOT EXISTS"
+            " (SELECT 1 FROM snapshots whole WHERE lower(hex(whole.id)) = ?)) ORDER BY id LIMIT ?",
+            (prefix + "*", prefix + "*", prefix, prefix, limit),
         )
         return [row[0] for row in rows]
 

@@ -7,10 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
+from pgsnap.errors import SnapError
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.format.small import decode_config
+from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.repository.layout import CONFIG
 from pgsnap.repository.places.address import Address
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.local import LocalPlace
+from pgsnap.stores.address import parse
+from pgsnap.stores.local import LocalStore
 
 Where: TypeAlias = "Address | Place"
 
@@ -23,12 +29,17 @@ def place_of(
     bytes_per_second: float | None = None,
 ) -> Place:
     """Return the place that *where* names. *hastily*: requests to a store are given up soon;
-    *bytes_per_second* limits what they take of the line. Raises UsageError for a URL that no store
+    *bytes_per_second* limits what they take of the line. A repository in a folder of this host is
+    used as it was made, by its path or by a URL, however it is named now: of two that use it in
+    different ways neither would see the other's locks. Raises UsageError for a URL that no store
     has, StoreError."""
-    if isinstance(where, Path):
-        return LocalPlace(where, trust)
-    if not isinstance(where, str):
+    if not isinstance(where, Path | str):
         return where
+    if (folder := _folder(where)) is not None:
+        if not _made_by_url(LocalStore(folder, trust), otherwise=isinstance(where, str)):
+            return LocalPlace(folder, trust)
+        where = folder.resolve().as_uri() if isinstance(where, Path) else where
+    assert isinstance(where, str)
     # Imported late: a repository in a folder needs no client of an object store.
     from pgsnap.repository.places.remote import RemotePlace
     from pgsnap.stores.opening import open_store
@@ -36,6 +47,24 @@ def place_of(
 
     pace = replace(HASTY if hastily else Pace(), bytes_per_second=bytes_per_second)
     return RemotePlace(where, open_store(where, os.environ, trust=trust, pace=pace), trust)
+
+
+def _folder(where: Address) -> Path | None:
+    """Return the folder that a path or URL names, None for a URL of another kind."""
+    if isinstance(where, Path):
+        return where
+    address = parse(where)
+    return Path(address.path) if address.scheme == "file" else None
+
+
+def _made_by_url(store: LocalStore, *, otherwise: bool) -> bool:
+    """Return whether the repository in a folder was made by a URL, *otherwise* where nothing there
+    says so."""
+    try:
+        return decode_config(store.get(CONFIG, bytes_max=RECORD_BYTES_MAX)).tag_generations
+    except SnapError:
+        # Whoever opens it says why.
+        return otherwise
 
 
 def is_same(one: Where, other: Where) -> bool:

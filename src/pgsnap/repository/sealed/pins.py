@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -18,8 +18,10 @@ from blake3 import blake3
 from pgsnap.errors import StoreBehind, WrongKey
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
+from pgsnap.format.small import encode_config
 from pgsnap.model import RepositoryConfig
 from pgsnap.sealing.keys import Keys
+from pgsnap.stores.address import parse
 from pgsnap.values import dataclass
 
 _BYTES_MAX = 64 * 1024
@@ -35,6 +37,8 @@ class Pin:
     epoch: int
     key_id: str = ""
     """That of the newest key, "" if an earlier version remembered it."""
+    config: str = ""
+    """What else its config said, hashed; "" if an earlier version remembered it."""
 
 
 class Pins:
@@ -72,6 +76,11 @@ class Pins:
                     f'the config of the repository in "{place}" was replaced: it names other keys',
                     name,
                 )
+            # A repair may have found out since that its store takes one writer at a time.
+            before = replace(config, one_writer=False)
+            if pin.config not in ("", _digest(config), _digest(before)):
+                # It is not sealed, and says how chunks are cut, and whether there is a log.
+                raise self._refused(f'the config of the repository in "{place}" was changed', name)
 
     def check_keys(self, place: str, config: RepositoryConfig, keys: Keys) -> None:
         """Raise WrongKey if the *keys* that were opened are older than those seen before, or not
@@ -100,7 +109,8 @@ class Pins:
         assert config.encryption is not None
         fingerprint = config.encryption.fingerprint.hex()
         key_id = keys.id_of(keys.epoch).hex()
-        pin = Pin(place, config.repository_id, fingerprint, keys.epoch, key_id)
+        known = _digest(config)
+        pin = Pin(place, config.repository_id, fingerprint, keys.epoch, key_id, known)
         for name in (_place_name(place), _id_name(config.repository_id)):
             self._write(pin, name)
 
@@ -161,15 +171,21 @@ class Pins:
             return None
         except (ValueError, TypeError, RecursionError):
             raise self._refused("what was seen of the repository cannot be read", name) from None
-        texts = (pin.place, pin.repository_id, pin.fingerprint, pin.key_id)
+        texts = (pin.place, pin.repository_id, pin.fingerprint, pin.key_id, pin.config)
         sound = all(isinstance(one, str) for one in texts)
         if not sound or type(pin.epoch) is not int:
             raise self._refused("what was seen of the repository cannot be read", name)
         return pin
 
 
+def _digest(config: RepositoryConfig) -> str:
+    return blake3(encode_config(config)).hexdigest(length=16)
+
+
 def _place_name(place: str) -> str:
-    named = os.path.realpath(place) if "://" not in place else place.rstrip("/")
+    # A folder is the same one by whichever name.
+    folder = parse(place).path if place.startswith("file://") else place
+    named = os.path.realpath(folder) if "://" not in folder else place.rstrip("/")
     return f"place-{blake3(named.encode('utf-8', 'surrogateescape')).hexdigest(length=16)}.json"
 
 

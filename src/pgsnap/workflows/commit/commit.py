@@ -31,6 +31,7 @@ from pgsnap.model import (
 )
 from pgsnap.progress import SILENT, Progress
 from pgsnap.repository import layout
+from pgsnap.repository.config import refuse_folder_of_server
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK, Chains
 from pgsnap.repository.snapshots.tags import tag_exists
@@ -105,6 +106,7 @@ def commit(
     began = datetime.now(UTC)
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
+    refuse_folder_of_server(repo.place, repo.config)
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
     formers = Formers(repo, database, moment, policy)
     stored = _store(repo, source, formers, progress, database, watch)

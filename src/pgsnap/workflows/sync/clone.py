@@ -33,10 +33,17 @@ def begin_clone(
     unlock: Unlock | None = None,
 ) -> None:
     """Make the repository, encrypted if there is an *opener*, unless a clone that was cut short did
-    so. Raises RepositoryExists if it has snapshots already; *going_on* is the command for that."""
+    so. Raises RepositoryExists if it has snapshots already (*going_on* is the command for that), or
+    is not encrypted and should be."""
     try:
         with Repository.open(where, trust=trust, unlock=unlock) as repo:
             if not repo.newest(None, 1, also_forgotten=True):
+                if opener is not None and repo.config.encryption is None:
+                    raise RepositoryExists(
+                        f'"{where}" is a repository already, and not an encrypted one',
+                        detail="Nothing was copied: it would not have been encrypted.",
+                        hint="Name a new place: snap clone URL PATH --encrypt",
+                    )
                 return
     except RepositoryNotFound:
         Repository.create(where, trust=trust, opener=opener)
@@ -60,7 +67,17 @@ def check_expected(repo: Repository, expected: str) -> None:
             detail='An id has at least 12 of its digits 0-9 and a-f, a head its number and "-"'
             " before them.",
         )
-    if not repo.by_prefix(expected.lower(), 1):
+    found = repo.by_prefix(expected.lower(), 1)
+    if found and repo.config.encryption is None and not found[0].hex().startswith(expected.lower()):
+        raise StoreBehind(
+            f'snapshot {expected} is in "{repo.place}" only as what another one says it is a copy'
+            " of",
+            detail="Whoever may write to a repository that is not encrypted can make one that says"
+            " so. Nothing was copied.",
+            hint=f"Expect the id that it has there ({found[0].hex()[:16]} if it is the true one),"
+            " or a head of the log.",
+        )
+    if not found:
         raise StoreBehind(
             f'snapshot {expected} is not in "{repo.place}"',
             detail="The store was put back to an older state, keeps it back, or it was forgotten"

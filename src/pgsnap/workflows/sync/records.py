@@ -10,6 +10,7 @@ from pgsnap.errors import SnapError
 from pgsnap.model import Tag
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
+from pgsnap.repository.snapshots.tags import is_safety_tag
 from pgsnap.schedulers.state import State
 from pgsnap.values import dataclass
 
@@ -38,6 +39,29 @@ def newest_times(repo: Repository, now: datetime) -> dict[str, datetime]:
         times = [repo.snapshot(one).time for one in newest if one is not None]
         if times:
             found[label] = max(times)
+    return found
+
+
+def newest_of_servers(repo: Repository, now: datetime) -> dict[tuple[str, str], datetime]:
+    """Return the same for each label and the system identifier of each server under it: several
+    hosts may push to one repository. Raises StoreError, CorruptionError."""
+    chains = Chains(repo, now)
+    found: dict[tuple[str, str], datetime] = {}
+    for label in repo.databases():
+        servers = repo.servers_of(label)
+        safety = {
+            snapshot
+            for snapshot, names in repo.tags.by_snapshot(label).items()
+            if any(map(is_safety_tag, names))
+        }
+        missing = set(servers.values())
+        for snapshot in repo.newest(label):
+            if not missing:
+                break
+            server = servers[snapshot]
+            if server in missing and snapshot not in safety and not chains.is_ahead(snapshot):
+                found[label, server] = repo.snapshot(snapshot).time
+                missing.remove(server)
     return found
 
 

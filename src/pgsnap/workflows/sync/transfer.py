@@ -23,6 +23,7 @@ from pgsnap.maintenance.transfer.notes import (
 from pgsnap.maintenance.transfer.plan import TransferPlan, plan_transfer
 from pgsnap.model import SnapshotId, Tag
 from pgsnap.progress import SILENT, Progress
+from pgsnap.repository.config import refuse_folder_of_server
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.values import dataclass
@@ -81,6 +82,7 @@ def transfer(
     """
     began = time.monotonic()
     _refuse_the_same(source, target)
+    refuse_folder_of_server(target.place, target.config)
     progress.phase("compare")
     source.catch_up_packs()
     target.catch_up_packs()
@@ -92,9 +94,13 @@ def transfer(
     notes = missing_notes(both)
     moved = None if all_tags else set(choice.snapshots)
     tags, divergent = _tags(both, database, choice.snapshots, moved if force_tags else set())
-    sent, count = Sent(plan.pack_count(target.config.pack_bytes), plan.sent_bytes), len(notes)
-    if not dry_run:
-        sent = _send(both, plan, choice, named, progress)
+    absent = absent_parents(both, choice.snapshots)
+    if dry_run:
+        sent = Sent(plan.pack_count(target.config.pack_bytes), plan.sent_bytes)
+        coming = set(map(both.original, choice.snapshots))
+        count = copy_notes(both, notes, coming=coming, dry_run=True)
+    else:
+        sent = _send(both, plan, choice, named, absent, progress)
         count = copy_notes(both, notes)
         # What turned out to be forgotten there was left out, and its tags with it.
         tags = [tag for tag in tags if both.is_there(tag.snapshot)]
@@ -115,17 +121,19 @@ def transfer(
         count,
         tuple(tags),
         tuple(divergent),
-        sent.packs + len(choice.snapshots) + count + len(tags) + _entries(target, choice, tags),
+        sent.packs + _written(target, choice, tags) + count + len(absent),
         dry_run,
         time.monotonic() - began,
     )
 
 
-def _entries(target: Repository, choice: _Choice, tags: list[Tag]) -> int:
-    """Return how many entries the log of *target* gets."""
-    if target.log is None:
-        return 0
-    return bool(choice.snapshots) + bool(tags or choice.unforgotten)
+def _written(target: Repository, choice: _Choice, tags: list[Tag]) -> int:
+    """Return how many manifests, tags, and notes that bring snapshots back *target* gets, and
+    entries in its log about them."""
+    count = len(choice.snapshots) + len(tags) + len(choice.unforgotten)
+    if target.log is not None:
+        count += bool(choice.snapshots) + bool(tags or choice.unforgotten)
+    return count
 
 
 def _refuse_the_same(source: Repository, target: Repository) -> None:
@@ -169,9 +177,10 @@ def _send(
     plan: TransferPlan,
     choice: _Choice,
     named: Collection[SnapshotId],
+    absent: dict[str, dict[str, str]],
     progress: Progress,
 ) -> Sent:
-    """Copy what *plan* says, then the manifests."""
+    """Copy what *plan* says, then the manifests; *absent* are the parents that do not come."""
     source, target = both.source, both.target
     progress.phase("send", plan.sent_bytes)
     roots = [read().sections_recipe for _, read in source.snapshots(choice.snapshots)]
@@ -198,7 +207,7 @@ def _send(
                 # Visible from here on: all that it needs is durable.
                 target.put_back(new, manifest)
 
-    note_absent(both, absent_parents(both, choice.snapshots))
+    note_absent(both, absent)
     guarded(target, roots, write)
     return sent
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pgsnap.maintenance.verify.withheld import PUT_BACK
@@ -33,14 +32,15 @@ def check_remotes(report: CheckReport, max_age: timedelta | None, *, is_schedule
         for words in remote.state.not_shown if remote.state is not None else ():
             text = f"{words}: {PUT_BACK}; snap push {remote.name} sends again what is here"
             report.add(Verdict.FAILED, "remote", text)
-        if (newest := _newest(remote)) is None:
+        if not _is_known(remote):
             if limit is not None and not failed:
                 text = f"nothing was pushed to {remote.name} yet: snap push {remote.name}"
                 report.add(Verdict.WARNED, "push", text)
             continue
         for label in report.labels:
             if label.time is not None:
-                _age(report, remote.name, label, newest, limit, is_pushed=not failed)
+                there = _newest(remote, label)
+                _age(report, remote.name, label, there, limit, is_pushed=not failed)
 
 
 def _last_push(report: CheckReport, remote: RemoteSeen) -> bool:
@@ -54,25 +54,33 @@ def _last_push(report: CheckReport, remote: RemoteSeen) -> bool:
     return True
 
 
-def _newest(remote: RemoteSeen) -> Mapping[str, datetime] | None:
-    """Return the newest snapshots there: as the store says, else as the last push left them."""
+def _is_known(remote: RemoteSeen) -> bool:
+    """Return whether it is known what is there: the store said so, or a push that succeeded."""
     if remote.state is not None and not remote.state.error:
-        return remote.state.newest
-    if remote.last is None or remote.last.last_success is None:
-        return None
-    return remote.last.newest
+        return True
+    return remote.last is not None and remote.last.last_success is not None
+
+
+def _newest(remote: RemoteSeen, label: LabelState) -> datetime | None:
+    """Return when the newest snapshot there was begun: as the store says, else as the last push
+    left it."""
+    if remote.state is not None and not remote.state.error:
+        # Other hosts, whose databases have the same name, may push there too.
+        of_servers = remote.state.of_servers
+        times = [of_servers.get((label.database, server)) for server in label.servers]
+        return max((time for time in times if time is not None), default=None)
+    return remote.last.newest.get(label.database) if remote.last is not None else None
 
 
 def _age(
     report: CheckReport,
     name: str,
     label: LabelState,
-    newest: Mapping[str, datetime],
+    there: datetime | None,
     limit: timedelta | None,
     *,
     is_pushed: bool,
 ) -> None:
-    there = newest.get(label.database)
     push = f"snap push {name}"
     if there is None:
         if limit is not None:

@@ -25,7 +25,8 @@ from pgsnap.workflows.watch.ages import span
 @dataclass(frozen=True, slots=True)
 class LabelState:
     """The state of one chain's snapshots. *newest* skips safety snapshots and those dated in the
-    future; *drill_passed* is the result of the last drill; *name* is the chain's display name."""
+    future; *drill_passed* is the result of the last drill; *name* is the chain's display name;
+    *servers* are the system identifiers of all servers that its snapshots were taken from."""
 
     database: str
     newest: SnapshotId | None = None
@@ -36,6 +37,7 @@ class LabelState:
     server: str = ""
     name: str = ""
     drill_reason: str = ""
+    servers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +128,8 @@ class Labels:
             # How old one of a wrong clock is nobody knows.
             if note.database == chain.label and not is_of_the_future(note.time, self.now)
         ]
+        servers = self.repo.servers_of(chain.label)
         if chain.servers is not None:
-            servers = self.repo.servers_of(chain.label)
             # A note may name the server of a snapshot that was dropped; a note without one counts
             # for all.
             mine = {*chain.servers, None}
@@ -148,6 +150,7 @@ class Labels:
             chain.server,
             chain.name,
             as_drilled(drills[-1]).reason if drills else "",
+            frozenset(servers.values() if chain.servers is None else chain.servers),
         )
 
 

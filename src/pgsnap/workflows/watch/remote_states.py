@@ -14,7 +14,7 @@ from pgsnap.maintenance.verify.withheld import not_shown
 from pgsnap.repository.repository import Repository
 from pgsnap.values import dataclass
 from pgsnap.workflows.sync.clone import head_of
-from pgsnap.workflows.sync.records import newest_times
+from pgsnap.workflows.sync.records import newest_of_servers, newest_times
 
 LOOK_SECONDS = 20.0
 """How long a monitor waits for all remotes together."""
@@ -23,9 +23,9 @@ LOOK_SECONDS = 20.0
 @dataclass(frozen=True, slots=True)
 class RemoteState:
     """What a remote holds. *newest* has for each label when its newest snapshot was begun, safety
-    snapshots left out; *credentials* is where those for the store are from; *not_shown* says what
-    it had and does not show any more. If it could not be asked, *error* is why, *hint* what to do,
-    and the rest is not known."""
+    snapshots left out, *of_servers* the same for each label and server; *credentials* is where
+    those for the store are from; *not_shown* says what it had and does not show any more. If it
+    could not be asked, *error* is why, *hint* what to do, and the rest is not known."""
 
     newest: Mapping[str, datetime] = field(default_factory=dict)
     snapshots: int | None = None
@@ -35,6 +35,7 @@ class RemoteState:
     head: str = ""
     error: str = ""
     hint: str = ""
+    of_servers: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
 
 
 def state_of(repo: Repository, now: datetime) -> RemoteState:
@@ -46,6 +47,7 @@ def state_of(repo: Repository, now: datetime) -> RemoteState:
         repo.place.credentials(),
         tuple(not_shown(repo)),
         head_of(repo) or "",
+        of_servers=newest_of_servers(repo, now),
     )
 
 

@@ -103,6 +103,23 @@ def test_a_dry_run_says_what_would_be_sent_and_sends_nothing(pair: Pair) -> None
     assert done.sent_bytes == pytest.approx(planned.sent_bytes, rel=0.1)
 
 
+def test_a_dry_run_and_its_report_count_what_is_written(pair: Pair) -> None:
+    made = pair.commit(0, 1, 2)
+    with Repository.open(pair.here) as repo:
+        for snapshot in made:
+            repo.add_note(Note("verdict", "shop", NOW, snapshot, {"by": "test"}))
+        repo.forget(made[0], by="test", reason="none")
+        set_tag(repo, "kept", made[1])
+    before = files(pair.folder_there)
+    planned = pair.push(dry_run=True)
+    done = pair.push()
+    assert (planned.notes, planned.requests) == (done.notes, done.requests)
+    assert done.notes == 2
+    # The note that the parent of one was left out among them.
+    assert done.requests == len(files(pair.folder_there) - before)
+    assert pair.push(dry_run=True).notes == 0
+
+
 def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 

@@ -15,6 +15,7 @@ from pgsnap.errors import StoreError, UsageError
 from pgsnap.repository import audit_log
 from pgsnap.repository.audit_log import AuditEntries
 from pgsnap.repository.places.local import LocalPlace, lists_remembered
+from pgsnap.repository.places.opening import place_of
 from pgsnap.repository.repository import Repository
 from pgsnap.web.service import Remote, ScheduledJob, Service
 
@@ -51,9 +52,11 @@ def service_of(invocation: Invocation) -> Service:
     seen = lists_remembered(repository) if isinstance(repository, Path) else None
 
     def open_it() -> Repository:
-        at = LocalPlace(repository, own.trust, seen) if isinstance(repository, Path) else None
+        where = place_at(own, repository)
+        if isinstance(where, Path) and isinstance(place_of(where, own.trust), LocalPlace):
+            where = LocalPlace(where, own.trust, seen)
         return Repository.open(
-            at or place_at(own, repository),
+            where,
             lock_timeout_seconds=_LOCK_SECONDS,
             index_folder=cache_folder(),
             trust=own.trust,
@@ -110,7 +113,6 @@ def _remotes(invocation: Invocation) -> list[Remote]:
 def _audit(invocation: Invocation) -> AuditEntries:
     """Return the audit log. Raises StoreError, WrongKey."""
     from pgsnap.repository.config import read_config
-    from pgsnap.repository.places.opening import place_of
     from pgsnap.repository.sealed.unlocking import keys_of
 
     repository = invocation.settings.repository
