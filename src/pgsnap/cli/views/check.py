@@ -96,7 +96,7 @@ def check_fields(report: CheckReport, code: int) -> dict[str, Any]:
         "databases": [
             {
                 **render.fields_of(
-                    state, time="snapshot_time", server="system_identifier", name=""
+                    state, time="snapshot_time", server="system_identifier", name="", servers=""
                 ),
                 "system_identifier": state.server or None,
                 "drill_reason": state.drill_reason or None,
