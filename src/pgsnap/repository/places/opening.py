@@ -15,7 +15,6 @@ from pgsnap.repository.layout import CONFIG
 from pgsnap.repository.places.address import Address
 from pgsnap.repository.places.base import Place
 from pgsnap.repository.places.local import LocalPlace
-from pgsnap.stores.address import parse
 from pgsnap.stores.local import LocalStore
 
 Where: TypeAlias = "Address | Place"
@@ -53,6 +52,8 @@ def _folder(where: Address) -> Path | None:
     """Return the folder that a path or URL names, None for a URL of another kind."""
     if isinstance(where, Path):
         return where
+    from pgsnap.stores.address import parse
+
     address = parse(where)
     return Path(address.path) if address.scheme == "file" else None
 

@@ -21,7 +21,6 @@ from pgsnap.files.folder import Folder
 from pgsnap.format.small import encode_config
 from pgsnap.model import RepositoryConfig
 from pgsnap.sealing.keys import Keys
-from pgsnap.stores.address import parse
 from pgsnap.values import dataclass
 
 _BYTES_MAX = 64 * 1024
@@ -184,7 +183,11 @@ def _digest(config: RepositoryConfig) -> str:
 
 def _place_name(place: str) -> str:
     # A folder is the same one by whichever name.
-    folder = parse(place).path if place.startswith("file://") else place
+    folder = place
+    if place.startswith("file://"):
+        from pgsnap.stores.address import parse
+
+        folder = parse(place).path
     named = os.path.realpath(folder) if "://" not in folder else place.rstrip("/")
     return f"place-{blake3(named.encode('utf-8', 'surrogateescape')).hexdigest(length=16)}.json"
 
