@@ -106,7 +106,6 @@ def commit(
     began = datetime.now(UTC)
     tags = tuple(dict.fromkeys(tags))
     _check(repo, database, message, tags, force_tags=force_tags)
-    refuse_folder_of_server(repo.place, repo.config)
     moment = at or _after(began, Chains(repo, began).latest_of_all(database), repo)
     formers = Formers(repo, database, moment, policy)
     stored = _store(repo, source, formers, progress, database, watch)
@@ -320,6 +319,7 @@ def _check(
     repo: Repository, database: str, message: str, tags: Sequence[str], *, force_tags: bool
 ) -> None:
     """Raise before the dump starts for what would otherwise be found only after it."""
+    refuse_folder_of_server(repo.place, repo.config)
     layout.check_label(database)
     if len(message.encode("utf-8", "surrogateescape")) > MESSAGE_BYTES_MAX:
         raise UsageError(

@@ -81,8 +81,7 @@ def transfer(
     StoreError.
     """
     began = time.monotonic()
-    _refuse_the_same(source, target)
-    refuse_folder_of_server(target.place, target.config)
+    _refuse(source, target)
     progress.phase("compare")
     source.catch_up_packs()
     target.catch_up_packs()
@@ -102,13 +101,7 @@ def transfer(
     else:
         sent = _send(both, plan, choice, named, absent, progress)
         count = copy_notes(both, notes)
-        # What turned out to be forgotten there was left out, and its tags with it.
-        tags = [tag for tag in tags if both.is_there(tag.snapshot)]
-        with target.together():
-            refused = _set_tags(both, tags, force=force_tags)
-            for snapshot in choice.unforgotten:
-                target.unforget(snapshot)
-        tags = [tag for tag in tags if tag not in {one.tag for one in refused}]
+        tags, refused = _settle(both, choice, tags, force=force_tags)
         divergent += refused
     both.save()
     return TransferReport(
@@ -136,7 +129,22 @@ def _written(target: Repository, choice: _Choice, tags: list[Tag]) -> int:
     return count
 
 
-def _refuse_the_same(source: Repository, target: Repository) -> None:
+def _settle(
+    both: Counterparts, choice: _Choice, tags: list[Tag], *, force: bool
+) -> tuple[list[Tag], list[DivergentTag]]:
+    """Set *tags*, and bring back what is to be; return those that were set, and those that another
+    process set meanwhile."""
+    # What turned out to be forgotten there was left out, and its tags with it.
+    tags = [tag for tag in tags if both.is_there(tag.snapshot)]
+    with both.target.together():
+        refused = _set_tags(both, tags, force=force)
+        for snapshot in choice.unforgotten:
+            both.target.unforget(snapshot)
+    return [tag for tag in tags if tag not in {one.tag for one in refused}], refused
+
+
+def _refuse(source: Repository, target: Repository) -> None:
+    refuse_folder_of_server(target.place, target.config)
     if source.config.repository_id == target.config.repository_id and str(source.place) == str(
         target.place
     ):
