@@ -31,8 +31,8 @@ ROOMS = {
     "init other": NOTES | {"sources"},
     "log": NOTES,
     "tag": STORED,
-    "show latest": NOTES | {"dump", "maintenance", "schedulers", "sources"},
-    "cat latest": STORED | {"dump", "maintenance", "masking", "schedulers"},
+    "show latest": NOTES | {"dump", "sources"},
+    "cat latest": STORED | {"dump"},
 }
 # In the order of what takes the longest.
 LIBRARIES = {

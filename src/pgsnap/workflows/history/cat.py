@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import tee
+from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.statements import without_verifiers
 from pgsnap.dump.events import to_section_end
 from pgsnap.dump.lexer import Lexer
 from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import CorruptionError, UnknownRevision, UnusableInput
-from pgsnap.masking.masks import Masks
 from pgsnap.model import (
     DumpEvent,
     Section,
@@ -23,6 +23,9 @@ from pgsnap.model import (
 from pgsnap.repository.chunks.stream import WITH_SEQUENCES, section_events, sections_of, whole_text
 from pgsnap.repository.repository import Repository
 from pgsnap.words import did_you_mean
+
+if TYPE_CHECKING:
+    from pgsnap.masking.masks import Masks
 
 # A truncated row or statement must not pass for a complete one: this makes a row with more columns
 # than a table may have, or operators without an operand.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision
 from pgsnap.format.times import to_micros
@@ -14,7 +15,9 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots import revisions
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
 from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
-from pgsnap.workflows.sync.fetch import Fetched, RemoteSnapshot
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.sync.fetch import Fetched, RemoteSnapshot
 
 _PREFIX = re.compile(rf"[0-9a-f]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
 _CANDIDATES_SHOWN = 5
