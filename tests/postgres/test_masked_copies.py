@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -264,11 +265,11 @@ tables.l = { n = "keep", name = "hash" }
 """
 SAID = (
     "name of public.r is masked, and the bounds of its partitions stay as they are: public.r_a",
+    "the labels of the enums of masked columns stay: public.grade (g of public.p)",
     "defaults of masked columns stay as they are: mail of public.p",
     "CHECK constraints with texts about masked columns stay: mail of public.p",
     "generated columns with texts about masked columns stay: mail of public.p",
     "domains of masked columns hold texts, which stay: public.tone (t of public.p)",
-    "the labels of the enums of masked columns stay: public.grade (g of public.p)",
     "functions that name masked columns hold texts, which stay: public.f(), public.f3(), "
     "public.f4(text)",
     "views that name masked columns hold texts, which stay: public.v",
@@ -302,6 +303,13 @@ def test_definitions_that_hold_values_of_masked_columns_are_named_or_refused(
     (snap.work / "masks.toml").write_text(
         DEFINED_MASKS.replace('n = "keep", name = "hash"', 'n = "keep", name = "keep"')
     )
+    refused = snap("mask", "check", "latest")
+    message = "the labels of enums: public.grade (g of public.p)"
+    assert (refused.code, message in refused.err) == (4, True), refused.err
+    accepted = re.search(r"masks.toml: (visible_labels = .*)", refused.err)
+    assert accepted is not None
+    text = (snap.work / "masks.toml").read_text()
+    (snap.work / "masks.toml").write_text(accepted[1] + "\n" + text)
     said = snap.ok("mask", "check", "latest", "--json").json["warnings"]
     expected = [words for words in SAID if has_filters or not words.startswith("publications")]
     assert [words for words in said if words in SAID] == expected, said

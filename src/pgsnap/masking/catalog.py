@@ -77,7 +77,8 @@ _FAMILIES = {
 class ColumnType:
     """The type of a column, domains resolved; *shown* as the definition writes it. *width* is how
     many characters (0: any number) or bits its values have; *is_padded*: with blanks;
-    *folds_case*: values that differ in it are equal."""
+    *folds_case*: values that differ in it are equal. *enums* are those whose labels may be in a
+    value: its own, or inside of it."""
 
     family: Family
     shown: str = ""
@@ -86,6 +87,7 @@ class ColumnType:
     folds_case: bool = False
     labels: frozenset[str] = frozenset()
     is_not_null: bool = False
+    enums: tuple[TableName, ...] = ()
 
 
 UNKNOWN = ColumnType(Family.UNKNOWN)
@@ -283,6 +285,7 @@ def maskable(type_: DefinedType) -> ColumnType:
         folds_case=base == "citext",
         labels=frozenset(type_.labels),
         is_not_null=type_.is_not_null,
+        enums=tuple(dict.fromkeys(type_.enums())),
     )
 
 

@@ -22,7 +22,7 @@ FAKES = (
     *("first name", "last name", "name", "username", "email", "phone"),
     *("street", "city", "postcode", "address", "company"),
 )
-_KEYS = ("default", "key_file", "large_objects", "without_rows", "tables")
+_KEYS = ("default", "key_file", "large_objects", "without_rows", "visible_labels", "tables")
 _LARGE_OBJECTS = {"leave out": False, "keep": True}
 
 
@@ -83,12 +83,14 @@ KEEP = Rule(Kind.KEEP)
 
 @dataclass(frozen=True, slots=True)
 class Masks:
-    """A file of masks, *where* it is; *key* is the secret (None: no rule needs it)."""
+    """A file of masks, *where* it is; *key* is the secret (None: no rule needs it).
+    *visible_labels* are enums whose labels may be seen though masked columns have them."""
 
     where: str
     tables: Mapping[TableName, Mapping[str, Rule]]
     without_rows: frozenset[TableName] = frozenset()
     keeps_large_objects: bool = False
+    visible_labels: frozenset[TableName] = frozenset()
     key: bytes | None = field(default=None, repr=False)
 
     @property
@@ -114,9 +116,8 @@ def parse_masks(values: Mapping[str, Any], where: str) -> Masks:
     if not isinstance(word, str) or word not in _LARGE_OBJECTS:
         raise UsageError(f'"large_objects" in {where} must be "leave out" or "keep"')
     tables = _table(values.get("tables", {}), f'"tables" in {where}')
-    without_rows = values.get("without_rows", [])
-    if not isinstance(without_rows, list):
-        raise UsageError(f'"without_rows" in {where} must be a list of tables')
+    empty = _names("without_rows", values, where, "tables")
+    visible = _names("visible_labels", values, where, "enums")
     found: dict[TableName, Mapping[str, Rule]] = {}
     for name, columns in tables.items():
         table, place = _name(name, where), f'[tables."{name}"] in {where}'
@@ -126,13 +127,12 @@ def parse_masks(values: Mapping[str, Any], where: str) -> Masks:
             column: _rule(rule, f'"{column}" of {place}')
             for column, rule in _table(columns, place).items()
         }
-    empty = frozenset(_name(name, where) for name in without_rows)
     if both := empty & found.keys():
         raise UsageError(
             f'{".".join(min(both))} is in "without_rows" and in "tables" of {where}',
             hint="Leave one of them out.",
         )
-    return Masks(where, found, empty, _LARGE_OBJECTS[word])
+    return Masks(where, found, empty, _LARGE_OBJECTS[word], visible)
 
 
 def _table(value: Any, where: str) -> Mapping[str, Any]:
@@ -141,11 +141,18 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _name(text: Any, where: str) -> TableName:
+def _names(key: str, values: Mapping[str, Any], where: str, what: str) -> frozenset[TableName]:
+    found = values.get(key, [])
+    if not isinstance(found, list):
+        raise UsageError(f'"{key}" in {where} must be a list of {what}')
+    return frozenset(_name(name, where, what.removesuffix("s")) for name in found)
+
+
+def _name(text: Any, where: str, what: str = "table") -> TableName:
     table = parse_name(text) if isinstance(text, str) else None
     if table is None:
         raise UsageError(
-            f"{where}: {text!r} is no name of a table",
+            f"{where}: {text!r} is no name of {'an' if what == 'enum' else 'a'} {what}",
             detail='It is written as in SQL: public.orders, or shop."Order Items".',
         )
     return table

@@ -123,8 +123,9 @@ class ColumnType:
     RECORD for composite types, RANGE for ranges, UNKNOWN for types that are neither PostgreSQL's
     own nor in the dump (but citext and hstore). Of an array both are those of its elements.
 
-    *labels* are those of an enum; *members* the columns of a composite type, unless there are very
-    many, and the type of a range's bounds; *is_not_null*: a domain says so.
+    *labels* are those of an enum, whose own name is *enum*; *members* the columns of a composite
+    type, unless there are very many, and the type of a range's bounds; *is_not_null*: a domain says
+    so.
     """
 
     text: str
@@ -134,6 +135,14 @@ class ColumnType:
     labels: tuple[str, ...] = ()
     members: tuple[tuple[str, ColumnType], ...] = ()
     is_not_null: bool = False
+    enum: TableName | None = None
+
+    def enums(self) -> Iterator[TableName]:
+        """Yield the enums in the type: its own, those of its members, and of what is in these."""
+        if self.enum is not None:
+            yield self.enum
+        for _, member in self.members:
+            yield from member.enums()
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +218,7 @@ class ColumnTypes:
         if words[:2] == ["CREATE", "TYPE"] and "ENUM" in words:
             labels = (token.text for token in tokens if token.kind is Kind.STRING)
             meant = tuple(label[1:-1].replace("''", "'") for label in labels)
-            return replace(known, base=ENUM, labels=meant)
+            return replace(known, base=ENUM, labels=meant, enum=written.name)
         if words[:2] == ["CREATE", "TYPE"] and ("AS", "RANGE") in pairwise(words):
             return replace(known, base=RANGE, members=self._bounds(tokens, depth))
         if words[:2] == ["CREATE", "TYPE"] and "AS" in words:
@@ -223,7 +232,8 @@ class ColumnTypes:
         found = self._resolved(_parse(rest[:end]), depth + 1)
         if found.is_array and written.is_array:
             # Elements that are arrays stand in quotes.
-            return ColumnType(written.text, is_array=True, modifiers=written.modifiers)
+            parts = replace(found, text=written.text, base=UNKNOWN, modifiers=written.modifiers)
+            return replace(parts, labels=(), is_not_null=False)
         texts = [token.text for token in rest if token.kind is Kind.WORD]
         return replace(
             found,

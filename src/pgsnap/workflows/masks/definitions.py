@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,11 @@ from pgsnap.dump.definitions.statements import Kind as TokenKind
 from pgsnap.dump.definitions.statements import Token, statements
 from pgsnap.dump.definitions.table_columns import listed_items
 from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached
-from pgsnap.masking.catalog import Family
 from pgsnap.masking.events import Masking
 from pgsnap.masking.masks import Kind
 from pgsnap.model import quote_ident
 from pgsnap.targets.checks.preflight import Findings, Problem
-from pgsnap.words import some
+from pgsnap.words import nearest, some
 from pgsnap.workflows.contents.table_names import shown
 
 Masked = dict[TableName, frozenset[str]]
@@ -44,10 +44,11 @@ _BODY = re.compile(r"\A(?:'|\$\w*\$)|(?:'|\$\w*\$)\Z")
 
 
 def check_definitions(masking: Masking, definitions: Definitions) -> Findings:
-    """Return where definitions hold values of masked columns: the bounds of a partition by list are
-    such values, and forbid the masks; what else there may be is named."""
+    """Return where definitions hold values of masked columns: the bounds of a partition by list and
+    the labels of an enum are such values, and forbid the masks; what else there may be is named."""
     masked = _masked(masking)
     findings = _bounds(masking, definitions, masked)
+    findings += _labels(masking, masked)
     about = _about(masking, definitions, masked)
     return findings + Findings(warnings=tuple(about))
 
@@ -126,8 +127,6 @@ def _about(masking: Masking, definitions: Definitions, masked: Masked) -> Iterat
         yield f"generated columns with texts about masked columns stay: {some(_once(generated))}"
     if domains := _domains(masking, definitions, masked):
         yield f"domains of masked columns hold texts, which stay: {some(domains)}"
-    if labels := _labels(masking, masked):
-        yield f"the labels of the enums of masked columns stay: {some(labels)}"
     yield from _objects(definitions, masked)
 
 
@@ -166,14 +165,44 @@ def _names_with_string(entry: DdlEntry, tokens: list[Token], names: frozenset[st
     return bool(names & _words(tokens)) and _has_string(tokens)
 
 
-def _labels(masking: Masking, masked: Masked) -> list[str]:
-    found = []
+def _labels(masking: Masking, masked: Masked) -> Findings:
+    """Return the enums of masked columns: all that such a column may hold is in the definition."""
+    visible, where = masking.masks.visible_labels, masking.masks.where
+    columns: dict[TableName, list[str]] = defaultdict(list)
     for table, names in sorted(masked.items()):
         for name in sorted(names):
-            column = masking.column(table, name)
-            if column.type.family is Family.ENUM:
-                found.append(f"{column.type.shown} ({name} of {shown(table)})")
-    return found
+            for enum in masking.column(table, name).type.enums:
+                columns[enum].append(f"{name} of {shown(table)}")
+    told = {enum: f"{shown(enum)} ({some(about)})" for enum, about in sorted(columns.items())}
+    refused = [enum for enum in told if enum not in visible]
+    problems = []
+    if refused:
+        accepted = ", ".join(json.dumps(shown(one), ensure_ascii=False) for one in refused)
+        problems.append(
+            Problem(
+                "values of masked columns are the labels of enums:"
+                f" {some([told[one] for one in refused])}",
+                detail="Definitions are not masked: all that such a column may hold is in them.",
+                hint=f"If these may be seen, add them in {where}: visible_labels = [{accepted}]",
+            )
+        )
+    known = {
+        enum
+        for found in masking.catalog.tables.values()
+        for c in found.values()
+        for enum in c.type.enums
+    }
+    for enum in sorted(visible - known):
+        guess = nearest(shown(enum), map(shown, sorted(known)))
+        problems.append(
+            Problem(
+                f"{shown(enum)} is in visible_labels, and no column has such an enum",
+                hint=f"Was it renamed to {guess}?" if guess else f"Take it out of {where}.",
+            )
+        )
+    seen = [told[one] for one in told if one in visible]
+    warnings = [f"the labels of the enums of masked columns stay: {some(seen)}"] if seen else []
+    return Findings(tuple(problems), tuple(warnings))
 
 
 def _domains(masking: Masking, definitions: Definitions, masked: Masked) -> list[str]:

@@ -68,6 +68,8 @@ key_file = {key_file}
 large_objects = "leave out"
 # Tables that come without rows.
 without_rows = []
+# Enums whose labels may be seen, though a masked column has them: they are in the definitions.
+visible_labels = []
 """
 
 
@@ -149,6 +151,9 @@ class _First:
             return f"{{ shift = 180, by = {json.dumps(by, ensure_ascii=False)} }}", ""
         if family in (Family.INTEGER, Family.UUID) and _SECRET.search(name):
             return '"hash"', ""
+        if column.type.enums:
+            # Whatever becomes of it, all its values are in the definitions.
+            return '"keep"', ""
         if _PASSWORD.search(name) or _SECRET.search(name):
             return ('"keep"', "secret by its name") if column.is_not_null else ('"null"', "")
         is_open = _MAY_HOLD_ANYTHING.fullmatch(column.type.shown) is not None
