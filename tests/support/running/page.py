@@ -116,7 +116,7 @@ class Page:
 @contextmanager
 def served(snap: CommandLine, *options: str, **more: Any) -> Iterator[Page]:
     """Run `snap ui` until the block ends."""
-    child = snap.popen("ui", "--json", *options, stderr=subprocess.DEVNULL, **more)
+    child = snap.popen("ui", "--json", *options, **{"stderr": subprocess.DEVNULL, **more})
     try:
         assert child.stdout is not None
         text = ""
