@@ -192,59 +192,6 @@ def test_everything_that_does_not_fit_is_found_before_anything_goes_out(shop: Co
     shop.ok("mask", "check", "latest")
 
 
-def test_the_labels_of_an_enum_do_not_go_out_unless_they_may_be_seen(shop: CommandLine) -> None:
-    # Within other types they are the same values.
-    types = {
-        "Tone of": "CREATE TYPE public.\"Tone of\" AS ENUM (\n    'Ann',\n    'Bob'\n);",
-        "tones": 'CREATE DOMAIN public.tones AS public."Tone of"[];',
-        "deep": "CREATE TYPE public.deep AS (\n\ta public.mood,\n\tb public.tones\n);",
-        "deeper": "CREATE TYPE public.deeper AS (\n\ta integer,\n\tb public.deep[]\n);",
-    }
-    defined = "".join(
-        DEFINED.format(name=name, type=text.split()[1], text=text) for name, text in types.items()
-    )
-    table = "CREATE TABLE public.orders (\n"
-    columns = "    ts public.tones[],\n    d public.deeper,\n    k public.mood,\n"
-    text = dump().replace(
-        DEFINED.partition("{name}")[0] + "people",
-        defined.rstrip("\n") + "\n\n\n" + DEFINED.partition("{name}")[0] + "people",
-        1,
-    )
-    text = text.replace(table, table + columns).replace(
-        "COPY public.orders (id,", "COPY public.orders (ts, d, k, id,"
-    )
-    for number in (7, 8):
-        text = text.replace(f"\n{number}\t", f"\n\\N\t\\N\t\\N\t{number}\t")
-    (shop.work / "dump.sql").write_text(text)
-    shop.ok("commit", "-m", "second", "--file", "dump.sql", "--database", "shop")
-    kept = {"ts": '"keep"', "d": '"keep"', "k": '"keep"'}
-    for orders, message in (
-        ({"ts": '"null"'}, 'public."Tone of" (ts of public.orders)'),
-        (
-            {"d": '"null"'},
-            'public."Tone of" (d of public.orders), public.mood (d of public.orders)',
-        ),
-        ({"k": '"null"'}, "public.mood (k of public.orders)"),
-    ):
-        write(shop, {"mood": '"keep"'}, kept | orders, visible="")
-        found = shop("mask", "check", "latest")
-        assert (found.code, f"the labels of enums: {message}" in found.err) == (4, True), found.err
-        refused = shop("cat", "latest", "--mask", "masks.toml")
-        assert (refused.code, refused.out) == (2, "")
-        # The hint is what to write.
-        accepted = re.search(r"visible_labels = \[(.*)\]", found.err)
-        assert accepted is not None
-        write(shop, {"mood": '"keep"'}, kept | orders, visible=accepted[1])
-        told = shop.ok("mask", "check", "latest", "--json").json["warnings"]
-        assert f"the labels of the enums of masked columns stay: {message}" in told
-    write(shop, {"mood": '"keep"'}, kept, visible="")
-    shop.ok("mask", "check", "latest")
-    write(shop, {"mood": '"keep"'}, kept, visible='"public.moot"')
-    gone = shop("mask", "check", "latest")
-    assert (gone.code, "public.moot is in visible_labels, and no column" in gone.err) == (4, True)
-    assert "Was it renamed to public.mood?" in gone.err
-
-
 def test_keys_that_take_no_nulls_are_looked_at(shop: CommandLine) -> None:
     more = (
         ("FK CONSTRAINT", "orders full", "orders", "FOREIGN KEY (email, person) REFERENCES"

@@ -197,6 +197,21 @@ def decode_head(data: bytes, hashed: SnapshotId) -> SnapshotHead:
     return _head((_usual(data, what) or _any(data, what)).head)
 
 
+def quick_message(data: bytes) -> str | None:
+    """Return the message of a manifest of which nothing else is looked at, its hash neither; None
+    if it does not begin as this version writes it."""
+    try:
+        number, length = FIELD.unpack_from(data, HEAD.size)
+        place = HEAD.size + FIELD.size + length
+        time, _, text, length = _TIME_AND_MESSAGE.unpack_from(data, place)
+    except struct.error:
+        return None
+    start = place + _TIME_AND_MESSAGE.size
+    if (number, time, text) != (DATABASE, _TIME_HEADER, MESSAGE) or start + length > len(data):
+        return None
+    return data[start : start + length].decode("utf-8", "surrogateescape")
+
+
 def decode_indexed(data: bytes, hashed: SnapshotId) -> tuple[SnapshotHead, str, SnapshotId | None]:
     """Return what the index has of a manifest: the same as `decode_head`, the system identifier in
     the origin ("" if it has none), and the alias."""

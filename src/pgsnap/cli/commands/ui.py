@@ -95,7 +95,7 @@ def _serve(
         is_shown = False
         if browser and path is None:
             file = stack.enter_context(file_for(url, os.environ))
-            is_shown = open_browser(file, os.environ)
+            is_shown = file is not None and open_browser(file, os.environ)
         lines = [f"serving {service.repository} at {path or where}; end it with Ctrl-C"]
         if path is not None:
             lines.append("forward a port of yours to that socket: ssh -L PORT:SOCKET HOST")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import SectionKind, SnapshotHead, SnapshotId
 from pgsnap.model.dump import quote_ident
+from pgsnap.repository.snapshots.messages import messages
 from pgsnap.values import dataclass
 from pgsnap.web.pages.base import Asked, Page
 
@@ -54,13 +55,13 @@ def _found(asked: Asked, words: str) -> Found:
     ids |= {
         one: None
         for one, names in tags.items()
-        if repo.has_snapshot(one) and any(wanted in name.casefold() for name in names)
+        if any(wanted in name.casefold() for name in names) and repo.has_snapshot(one)
     }
     newest = repo.newest(None, _READ_MAX)
-    for one, head in repo.heads(newest):
+    for one, message in messages(repo, newest):
         if len(ids) > _SHOWN_MAX:
             break
-        if wanted in head.message.casefold():
+        if wanted in message.casefold():
             ids[one] = None
     shown = list(ids)[:_SHOWN_MAX]
     snapshots = tuple(

@@ -20,19 +20,33 @@ _PAGE = """<!doctype html>
 
 
 @contextlib.contextmanager
-def file_for(url: str, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Yield a file that sends a browser on to *url*; it is removed at the end."""
+def file_for(url: str, environ: Mapping[str, str]) -> Iterator[Path | None]:
+    """Yield a file that sends a browser on to *url*; it is removed at the end. None if there is no
+    room for it: the address can be opened without it."""
     runtime = environ.get("XDG_RUNTIME_DIR", "")
-    folder = runtime if runtime and os.access(runtime, os.W_OK) else None
-    # mkstemp creates it with mode 0600 and never follows somebody else's link.
-    descriptor, name = tempfile.mkstemp(prefix="snap-ui-", suffix=".html", dir=folder)
-    path = Path(name)
+    folders = [runtime] if runtime and os.access(runtime, os.W_OK) else []
+    path = next(filter(None, (_written(url, folder) for folder in (*folders, None))), None)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_PAGE.format(url=html.escape(url)))
         yield path
     finally:
-        path.unlink(missing_ok=True)
+        if path is not None:
+            path.unlink(missing_ok=True)
+
+
+def _written(url: str, folder: str | None) -> Path | None:
+    """Return a file in *folder* (None: that for temporary files), None if it cannot be written."""
+    path = None
+    try:
+        # mkstemp creates it with mode 0600 and never follows somebody else's link.
+        descriptor, name = tempfile.mkstemp(prefix="snap-ui-", suffix=".html", dir=folder)
+        path = Path(name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(_PAGE.format(url=html.escape(url)))
+    except OSError:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        return None
+    return path
 
 
 def open_browser(path: Path, environ: Mapping[str, str]) -> bool:
