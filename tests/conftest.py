@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,28 @@ def _passphrases_that_are_quick() -> Iterator[None]:
     work it is. Slots that a process of snap makes are as much work as always."""
     with mock.patch.object(slots, "Argon2", lambda *work: Argon2(*(work or (1, 64, 1)))):
         yield
+
+
+@pytest.fixture(scope="session")
+def _one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A file with one of the system's certificates; None where it has none."""
+    found = ssl.create_default_context().get_ca_certs(binary_form=True)
+    if not found:
+        return None
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(found[0]))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _few_certificates(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _one_certificate: Path | None
+) -> None:
+    """Each client of an object store reads all certificates of the system, which takes it longer
+    than a request on loopback, where it needs none. Tests that install something need them."""
+    if _one_certificate is not None and request.node.get_closest_marker("system") is None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(_one_certificate))
+        monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
 
 @pytest.fixture(scope="session")
