@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # A push looks before and after it makes snapshots visible whether a gc runs there.
 _LOOKS_FOR_A_GC = 2
+# What it is there, and again once it is set: its newest object counts.
+_LOOKS_AT_A_TAG = 2
 
 
 def of_push(counts: Counts, report: TransferReport) -> Counts:
@@ -22,7 +24,7 @@ def of_push(counts: Counts, report: TransferReport) -> Counts:
     return replace(
         counts,
         put=counts.put + report.requests,
-        list=counts.list + (_LOOKS_FOR_A_GC if report.snapshots else 0),
+        list=counts.list + _LOOKS_FOR_A_GC + _LOOKS_AT_A_TAG * len(report.tags),
         sent_bytes=counts.sent_bytes + report.sent_bytes,
     )
 

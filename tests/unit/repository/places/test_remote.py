@@ -103,6 +103,22 @@ def test_a_place_without_a_repository_says_so(folder: Path) -> None:
     assert caught.value.hint == f"Make one: snap init {folder.as_uri()}"
 
 
+@pytest.mark.parametrize("inner", ["packs", "snapshots/deep/er", "tags/x", "log"])
+@pytest.mark.parametrize("by_url", [False, True])
+def test_none_is_made_among_the_objects_of_another_one(
+    tmp_path: Path, inner: str, by_url: bool
+) -> None:
+    outer = tmp_path / "outer"
+    Repository.create(outer.as_uri() if by_url else outer)
+    within = outer / inner
+    with pytest.raises(RepositoryExists, match="is within the repository in"):
+        Repository.create(within.as_uri() if by_url else within)
+    assert not (within / "config").exists()
+    # Elsewhere such names are as good as others, and so are others there.
+    Repository.create(tmp_path / "packs" / "mine")
+    Repository.create((outer / "mine").as_uri())
+
+
 def test_a_second_repository_is_not_made_in_the_same_place(url: str, folder: Path) -> None:
     with pytest.raises(RepositoryExists, match="is a repository already"):
         Repository.create(url)
