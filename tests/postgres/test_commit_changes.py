@@ -11,6 +11,7 @@ from pgsnap.model import ReadMode, SectionKind, SectionName, SnapshotId
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sections.side_streams import read_block_map
 from pgsnap.sessions.server import ClientKind, Server
+from pgsnap.sources.changes.comparing import MOSTLY_CHANGED
 from pgsnap.sources.changes.moment import _Beginning
 from pgsnap.sources.changes.verdicts import Unchanged
 from pgsnap.sources.postgres import PostgresSource
@@ -96,6 +97,24 @@ def test_only_blocks_that_changed_are_read(repo: Repository, filled: Database) -
     reading = record(repo, server).snapshot.reading
     assert reading is not None
     assert 0 < reading.blocks_read < reading.blocks / 3
+
+
+@pytest.mark.parametrize(("percent", "reason"), [(70, None), (90, MOSTLY_CHANGED)])
+def test_a_table_is_read_as_a_whole_if_most_of_its_blocks_changed(
+    repo: Repository, filled: Database, percent: int, reason: str | None
+) -> None:
+    server = server_of(filled)
+    record(repo, server)
+    # The first row of so many blocks.
+    filled.psql(
+        "UPDATE b SET v = v + 1 WHERE (ctid::text::point)[1] = 1"
+        f" AND (ctid::text::point)[0]::int % 100 < {percent}"
+    )
+    report = record(repo, server)
+    assert report.snapshot.reading is not None
+    reasons = {full.table: full.reason for full in report.snapshot.reading.full_reads}
+    assert reasons.get("b") == reason
+    assert is_dump(repo, report.snapshot_id, filled)
 
 
 def test_after_full_every_everything_is_read_again(repo: Repository, filled: Database) -> None:

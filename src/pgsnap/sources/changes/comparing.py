@@ -5,12 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Mapping
 
+from pgsnap.limits import CHANGED_SHARE_MAX
 from pgsnap.model.baseline import Baseline, TableState
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged, Verdict
 
-# Above this share of its blocks a table is read faster as a whole.
-_SHARE_MAX = 0.5
-MOSTLY_CHANGED = "more than half of its blocks have changed"
+MOSTLY_CHANGED = "most of its blocks have changed"
 
 
 def incomparable(tables: Iterable[TableState], parent: Baseline) -> dict[int, Full]:
@@ -63,7 +62,7 @@ def _combined(table: TableState, blocks_before: int, detected: Verdict) -> Verdi
         blocks = array("I", [*known, *range(blocks_before, table.blocks)])
     if table.blocks == blocks_before and not blocks:
         return Unchanged()
-    if len(blocks) > _SHARE_MAX * table.blocks:
+    if len(blocks) > CHANGED_SHARE_MAX * table.blocks:
         return Full(MOSTLY_CHANGED)
     # Where it is shorter than before, what it lost is gone although nothing that is there changed.
     return Changed(blocks, table.blocks)

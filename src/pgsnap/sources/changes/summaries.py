@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 
 from pgsnap import interrupts
 from pgsnap.errors import QueryFailed
+from pgsnap.limits import CHANGED_SHARE_MAX
 from pgsnap.model.baseline import TableState
 from pgsnap.sessions.base import Session, number
+from pgsnap.sources.changes.comparing import MOSTLY_CHANGED
 from pgsnap.sources.changes.facts import Checkpoint, ServerState, lsn_literal
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged, Verdict
 from pgsnap.values import dataclass
@@ -39,7 +41,7 @@ WITH found AS MATERIALIZED (
     VALUES {tables}
 )
 SELECT w.space, w.node, l.block, count(b.block),
-       CASE WHEN count(b.block) * 2 <= w.past
+       CASE WHEN count(b.block) <= {share} * w.past
            THEN string_agg(b.block::text, ',' ORDER BY b.block) END
 FROM wanted w LEFT JOIN limits l ON l.space = w.space AND l.node = w.node
 LEFT JOIN blocks b ON b.space = w.space AND b.node = w.node AND b.block < w.past
@@ -149,6 +151,7 @@ def _marked(
             files=", ".join(f"({lsn_literal(start)}, {lsn_literal(end)})" for start, end in spans),
             timeline=number(checkpoint.timeline),
             database=number(state.database_oid),
+            share=CHANGED_SHARE_MAX,
             tables=", ".join(
                 f"({number(t.tablespace)}::oid, {number(t.relfilenode)}::oid,"
                 f" {number(t.blocks)}::bigint)"
@@ -178,7 +181,7 @@ def _verdict(table: TableState, marked: _Marked | None) -> Verdict:
     if marked is None:
         return Unchanged()
     if marked.blocks is None:
-        return Full("more than half of its blocks have changed")
+        return Full(MOSTLY_CHANGED)
     blocks = marked.blocks
     if marked.limit is not None and marked.limit < table.blocks:
         # It was cut to this length: what lies behind is new.

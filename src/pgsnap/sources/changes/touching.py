@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pgsnap.errors import QueryFailed
+from pgsnap.limits import CHANGED_SHARE_MAX
 from pgsnap.model.baseline import TableState
 from pgsnap.sessions.base import Session, ident, number
 from pgsnap.sources.changes.verdicts import Changed, Verdict
@@ -23,8 +24,6 @@ _BY_RANGE = "Tid Range Scan"
 _BLOCKS_AT_ONCE = 4096
 # Nobody needs it so much that others should wait for us.
 _LOCK_WAIT = "SET LOCAL lock_timeout = '200ms'; SET LOCAL max_parallel_workers_per_gather = 0"
-# Above this a commit reads the table as a whole.
-_SHARE_MAX = 0.5
 
 
 def touch(session: Session, found: Iterable[tuple[TableState, Verdict]]) -> int:
@@ -32,7 +31,7 @@ def touch(session: Session, found: Iterable[tuple[TableState, Verdict]]) -> int:
     or may not be read is left out. Raises ConnectionFailed."""
     touched = 0
     for table, verdict in found:
-        if isinstance(verdict, Changed) and len(verdict.blocks) <= _SHARE_MAX * table.blocks:
+        if isinstance(verdict, Changed) and len(verdict.blocks) <= CHANGED_SHARE_MAX * table.blocks:
             touched += _touch_table(session, table, verdict)
     return touched
 

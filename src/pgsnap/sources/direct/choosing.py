@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import field, replace
 
-from pgsnap.limits import BLOCK_TEXT_BYTES_MAX, FULL_READS_LISTED_MAX
+from pgsnap.limits import BLOCK_TEXT_BYTES_MAX, CHANGED_SHARE_MAX, FULL_READS_LISTED_MAX
 from pgsnap.model import (
     ChangeWay,
     FullRead,
@@ -19,6 +19,7 @@ from pgsnap.model import (
     SectionKind,
     SectionName,
 )
+from pgsnap.sources.changes.comparing import MOSTLY_CHANGED
 from pgsnap.sources.changes.moment import Moment
 from pgsnap.sources.changes.verdicts import Changed, Full, Unchanged
 from pgsnap.sources.direct.tables import Table
@@ -197,8 +198,8 @@ class Choices:
 def _of_changed(whole: TableChoice, section: Section, verdict: Changed) -> TableChoice:
     if section.block_map is None:
         return replace(whole, reason="it is not known which text came from which block")
-    if 2 * len(verdict.blocks) > verdict.total_blocks:
-        return replace(whole, reason="more than half of its blocks changed")
+    if len(verdict.blocks) > CHANGED_SHARE_MAX * verdict.total_blocks:
+        return replace(whole, reason=MOSTLY_CHANGED)
     return replace(
         whole,
         choice=Choice.CHANGED,
