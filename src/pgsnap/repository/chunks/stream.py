@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import closing
+from io import BytesIO
 from itertools import chain
 from typing import NamedTuple, TypeAlias
 
@@ -100,13 +101,13 @@ def text_of_kinds(repo: Repository, snapshot: Snapshot, *kinds: SectionKind) -> 
 def whole_text(blocks: Iterable[bytes]) -> bytes:
     """Return *blocks* joined into one text: for definitions, not for rows. Raises CorruptionError
     for more than any dump contains."""
-    parts, size = [], 0
+    # Grows in place, and gives its bytes away: of 200,000 tables they are not held twice.
+    text = BytesIO()
     for block in blocks:
-        size += len(block)
-        if size > WHOLE_TEXT_BYTES_MAX:
+        text.write(block)
+        if text.tell() > WHOLE_TEXT_BYTES_MAX:
             raise CorruptionError("the definitions of a snapshot are too large to be its own")
-        parts.append(block)
-    return b"".join(parts)
+    return text.getvalue()
 
 
 def chunks_of(reader: ChunkReader, section: Section | None) -> Iterator[RecipeEntry]:
