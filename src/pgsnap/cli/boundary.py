@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,8 +17,8 @@ from pgsnap.cli.text.program import named, program
 from pgsnap.cli.text.redact import redact
 from pgsnap.cli.text.short_name import short_name
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
-from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError, StoreFull
-from pgsnap.files.folder import NO_ROOM
+from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError
+from pgsnap.files.refusals import refused
 
 # Commands that write to a repository or a database, or read contents out.
 AUDITED = frozenset(
@@ -41,16 +40,6 @@ AUDITED = frozenset(
         *("open", "query", "bisect", "report", "ui"),
     }
 )
-
-
-# Errors of the machine, or of a path that the user named; not bugs.
-_REFUSALS = frozenset(
-    {
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE),
-        *(errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR),
-    }
-)
-
 
 _AT_ONCE = Interrupted(
     "interrupted at once, by a second Ctrl-C",
@@ -103,7 +92,7 @@ def _run(invocation: Invocation, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         return _tell(invocation.console, Interrupted(str(stop) or "interrupted"))
     except OSError as error:
-        translated = _os_error(error)
+        translated = refused(error)
         if translated is None:
             return _tell_bug(invocation.console, error, arguments)
         return _tell(invocation.console, translated)
@@ -154,19 +143,6 @@ def error_lines(fields: dict[str, Any], *, colour: bool = False) -> list[str]:
         if fields[key]:
             lines.append(f"{label}:  {render.plain(fields[key], keep_lines=True)}")
     return lines
-
-
-def _os_error(error: OSError) -> SnapError | None:
-    """Return the operating system's refusal as an error, or None if it is a bug in snap."""
-    if error.errno in NO_ROOM:
-        kind: type[SnapError] = StoreFull
-    elif error.errno in _REFUSALS:
-        kind = SnapError
-    else:
-        return None
-    where = f': "{error.filename}"' if error.filename else ""
-    reason = (error.strerror or "refused").lower()
-    return kind(f"{reason}{where}")
 
 
 def _tell_bug(console: Console, error: Exception, arguments: Sequence[str]) -> int:

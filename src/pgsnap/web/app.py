@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 
 from pgsnap import interrupts
 from pgsnap.errors import CorruptionError, RepositoryLocked, RevisionError, SnapError, UsageError
+from pgsnap.files.refusals import refused
 from pgsnap.web.actions import pages as action_pages
 from pgsnap.web.actions.jobs import Jobs, NoSuchJob
 from pgsnap.web.pages.base import Asked, Page, PageNotFound
@@ -137,6 +138,11 @@ class App:
                     detail="A job is being stopped, or the server ends.",
                     hint="Look again.",
                 ) from None
+            except OSError as error:
+                # As where a diff needs more room for temporary files than there is.
+                if (told := refused(error)) is not None:
+                    raise told from None
+                raise
 
         return answer
 
