@@ -51,6 +51,11 @@ CREATE TABLE "identity" (
    "repository_id" TEXT PRIMARY KEY
 );
 
+CREATE TABLE "kept_notes" (
+   "id" BLOB PRIMARY KEY,
+   "data" BLOB NOT NULL
+);
+
 CREATE TABLE "last_listing" (
    "time_us" INTEGER NOT NULL,
    "number" INTEGER NOT NULL,
@@ -111,4 +116,4 @@ CREATE INDEX "idx_snapshots_database_server_time_us_id"
 CREATE INDEX "idx_snapshots_database_time_us"
     ON "snapshots" ("database", "time_us");
 
-PRAGMA user_version = 9;
+PRAGMA user_version = 10;

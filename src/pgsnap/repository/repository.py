@@ -57,7 +57,7 @@ from pgsnap.repository.snapshots.manifests import (
     sound_manifest,
     with_parent_here,
 )
-from pgsnap.repository.snapshots.notes import about_copies, about_original, all_notes, sound_notes
+from pgsnap.repository.snapshots.notes import about_copies, about_original, all_notes, notes_here
 from pgsnap.repository.snapshots.tags import Tags
 from pgsnap.sealing.scheme import scheme_of
 from pgsnap.sealing.wrapping_keys import NewOpener
@@ -393,7 +393,4 @@ class Repository(KnownSnapshots):
     ) -> Iterator[Note]:
         """Yield the intact notes of a kind; the names of damaged ones are added to *damaged*. Those
         smaller than *bytes_min* are not read. Raises FormatTooNew, StoreError."""
-        found = sound_notes(
-            self.store, kind, naming=self.naming, damaged=damaged, bytes_min=bytes_min
-        )
-        yield from about_copies(self.index, (note for _, note in found))
+        return notes_here(self.store, self.index, kind, self.naming, damaged, bytes_min)

@@ -181,7 +181,7 @@ def _slot() -> Slot:
 
 
 def _seal(data: bytes) -> bytes:
-    with mock.patch("pgsnap.sealing.keys.secrets.token_bytes", return_value=a_hash("salt")[:24]):
+    with mock.patch("pgsnap.sealing.keys.os.urandom", return_value=a_hash("salt")[:24]):
         return seal_object(keys(FIRST, SECOND), SEALED_NAME, data)
 
 

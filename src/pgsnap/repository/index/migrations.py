@@ -15,7 +15,7 @@ from pgsnap.format.manifest import decode_manifest
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 """Kept as PRAGMA user_version, so that opening an index needs no migration machinery."""
 
 
@@ -36,6 +36,7 @@ COLUMNS = {
     "publications": "number INTEGER, id BLOB, data BLOB",
     "last_listing": "time_us INTEGER, number INTEGER, id BLOB",
     "folder_states": "states TEXT",
+    "kept_notes": "id BLOB, data BLOB",
 }
 """The tables that the last step leaves, with their columns in order."""
 
@@ -165,6 +166,11 @@ def m009_folder_states(db: Database) -> None:
     db.table("folder_states").create({"states": str}, not_null={"states"})
 
 
+def m010_kept_notes(db: Database) -> None:
+    # Notes as they are stored, of kinds of which there may be very many.
+    db.table("kept_notes").create({"id": bytes, "data": bytes}, pk="id", not_null={"data"})
+
+
 STEPS = (
     m001_packs_chunks_snapshots,
     m002_damage_losses_identity,
@@ -175,6 +181,7 @@ STEPS = (
     m007_copies,
     m008_publications,
     m009_folder_states,
+    m010_kept_notes,
 )
 
 

@@ -51,6 +51,19 @@ class SnapshotIndex(IndexConnection):
         )
         return f"{states} {counts}"
 
+    def kept_notes(self, ids: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        """Yield those of the notes *ids* that `keep_notes` was called with, as they are stored."""
+        wanted = list(ids)
+        for start in range(0, len(wanted), _LOOKUP_BATCH):
+            batch = wanted[start : start + _LOOKUP_BATCH]
+            marks = ",".join("?" * len(batch))
+            yield from self.query(f"SELECT id, data FROM kept_notes WHERE id IN ({marks})", batch)
+
+    def keep_notes(self, notes: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keep *notes*: the id of each, and how it is stored."""
+        with self.transaction() as connection:
+            connection.executemany("INSERT OR IGNORE INTO kept_notes VALUES (?, ?)", notes)
+
     def add_snapshot(self, snapshot: SnapshotId, found: Snapshot, manifest: bytes) -> None:
         row = snapshot_columns(found)
         with self.transaction() as connection:

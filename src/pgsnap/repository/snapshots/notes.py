@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from pgsnap.errors import CorruptionError
+from pgsnap.errors import CorruptionError, StoreFull
 from pgsnap.format.small import decode_note, note_id
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import Naming, Note
@@ -21,6 +22,11 @@ lost there, is so there only, the state of a restored database is of use to its 
 parent that one lacks from the start may be in another."""
 
 
+MANY = ("verdict",)
+"""The kinds of which a verify leaves a note for every snapshot: each is read once, and kept in the
+index from then on."""
+
+
 def sound_notes(
     store: Store,
     kind: str,
@@ -29,12 +35,14 @@ def sound_notes(
     naming: Naming,
     damaged: list[str] | None = None,
     bytes_min: int = 0,
+    index: Index | None = None,
 ) -> Iterator[tuple[bytes, Note]]:
     """Yield the intact notes of a kind with their ids, except those that are *known*.
 
     A note that is damaged or in the wrong folder is left out: `snap verify` reports it. The names
-    of damaged ones are added to *damaged*. Those smaller than *bytes_min* are not read. Raises
-    FormatTooNew, StoreError.
+    of damaged ones are added to *damaged*. Those smaller than *bytes_min* are not read. Those that
+    an *index* has are not read from the *store*, where they only must be, and the others are kept
+    in it. Raises FormatTooNew, StoreError.
     """
     told = damaged if damaged is not None else []
     wanted = {
@@ -44,6 +52,11 @@ def sound_notes(
         and name not in known
         and info.object_bytes >= bytes_min
     }
+    new: list[tuple[bytes, bytes]] = []
+    if index is not None:
+        for name, known_data in index.kept_notes(list(wanted.values())):
+            del wanted[layout.note_name(kind, name)]
+            yield name, decode_note(known_data, "a note in the index")
     for stored, data in contents_of(store, wanted):
         try:
             if isinstance(data, CorruptionError) or note_id(data, naming) != wanted[stored]:
@@ -54,7 +67,29 @@ def sound_notes(
             told.append(stored)
             continue
         if note.kind == kind:
+            new.append((wanted[stored], data))
             yield wanted[stored], note
+    if index is not None and new:
+        # On a full disk they are read again the next time.
+        with contextlib.suppress(StoreFull):
+            index.keep_notes(new)
+
+
+def notes_here(
+    store: Store,
+    index: Index,
+    kind: str,
+    naming: Naming,
+    damaged: list[str] | None,
+    bytes_min: int,
+) -> Iterator[Note]:
+    """Yield the notes of `sound_notes` with the ids that their snapshots have here. Those of `MANY`
+    kinds are kept in the *index*, but where damage is looked for."""
+    kept = index if kind in MANY and damaged is None else None
+    found = sound_notes(
+        store, kind, naming=naming, damaged=damaged, bytes_min=bytes_min, index=kept
+    )
+    return about_copies(index, (note for _, note in found))
 
 
 def about_original(index: Index, note: Note) -> Note:
