@@ -35,7 +35,9 @@ def place_of(
     if not isinstance(where, Path | str):
         return where
     if (folder := _folder(where)) is not None:
-        if not _made_by_url(LocalStore(folder, trust), otherwise=isinstance(where, str)):
+        # Whoever opens it warns of what is somebody else's.
+        looked_at = LocalStore(folder, replace(trust, warn=None))
+        if not _made_by_url(looked_at, otherwise=isinstance(where, str)):
             return LocalPlace(folder, trust)
         where = folder.resolve().as_uri() if isinstance(where, Path) else where
     assert isinstance(where, str)
