@@ -84,3 +84,19 @@ def test_what_mends_a_repository_is_logged_too(snap: CommandLine) -> None:
     snap.ok("repair")
     logged = [one["command"] for one in snap.ok("audit", "--json").json]
     assert logged == ["init", "reindex", "repair"]
+
+
+def test_an_encrypted_folder_that_was_made_by_a_url_has_its_lines_whatever_names_it(
+    snap: CommandLine, sample_database: Database
+) -> None:
+    there, key = snap.folder / "there", snap.folder / "key"
+    key.write_bytes(bytes(range(32)))
+    key.chmod(0o600)
+    with_key = ("--key-file", str(key))
+    snap.ok("init", there.as_uri(), "--encrypt", *with_key)
+    for place in (str(there), there.as_uri()):
+        named = ("--repo", place, *with_key)
+        snap.ok(*named, "commit", "-m", "one", "--dsn", sample_database.tcp_dsn)
+        found = snap.ok(*named, "audit", "--json").json
+        assert found[-1]["command"] == "commit"
+    assert len(found) >= 2

@@ -116,6 +116,23 @@ def test_a_question_is_answered_by_ctrl_c(filled: CommandLine) -> None:
     os.close(master)
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_command_that_prints_the_passphrase_is_not_waited_for(
+    snap: CommandLine, number: signal.Signals
+) -> None:
+    key, began = snap.folder / "key", snap.folder / "began"
+    key.write_bytes(bytes(32))
+    key.chmod(0o600)
+    snap.ok("init", "--encrypt", "--key-file", str(key))
+    slow = f"echo $$ > {began}.new; mv {began}.new {began}; exec sleep 100"
+    child = snap.popen("log", "--passphrase-command", slow)
+    while not began.exists():
+        time.sleep(0.02)
+    # Not the whole group, as a terminal would.
+    end_of(child, number)
+    assert not is_alive(int(began.read_text()))
+
+
 def stubborn_pg_dump(folder: Path, database: Database) -> str:
     """Make a pg_dump that neither writes nor ends when it is asked to; return its folder."""
     bindir = folder / "bin"

@@ -212,6 +212,8 @@ def _ask(invocation: Invocation, question: str) -> bytes | None:
 
 def _printed(command: str, origin: str) -> bytes:
     """Return the first line that a command prints. It may ask on the terminal."""
+    from pgsnap.runners.programs import ended, output
+
     by_itself = "Run it by itself; it must print the passphrase and end with status 0."
     try:
         child = subprocess.Popen(["/bin/sh", "-c", command], stdout=subprocess.PIPE)
@@ -219,21 +221,21 @@ def _printed(command: str, origin: str) -> bytes:
         raise UsageError(
             f"the command of {origin} cannot run", detail=f"{error.strerror}."
         ) from None
+    data = b""
     with child:
         try:
-            assert child.stdout is not None
-            # One that prints for ever must neither be waited for nor fill the memory.
-            data = child.stdout.read(KEY_FILE_BYTES_MAX + 1)
-            if len(data) > KEY_FILE_BYTES_MAX:
-                raise UsageError(
-                    f"the command of {origin} prints more than a passphrase",
-                    detail=f"A secret has at most {KEY_FILE_BYTES_MAX} bytes.",
-                    hint=by_itself,
-                )
-            status = child.wait()
-        except BaseException:
+            for part in output(child):
+                data += part
+                if len(data) > KEY_FILE_BYTES_MAX:
+                    raise UsageError(
+                        f"the command of {origin} prints more than a passphrase",
+                        detail=f"A secret has at most {KEY_FILE_BYTES_MAX} bytes.",
+                        hint=by_itself,
+                    )
+            status = ended(child)
+        finally:
+            # One that prints for ever, or that a signal ended the wait for. Else it has ended.
             child.kill()
-            raise
     if status != 0:
         raise UsageError(f"the command of {origin} failed with status {status}", hint=by_itself)
     return _first_line(data, f"the command of {origin}")

@@ -9,8 +9,7 @@ from datetime import datetime
 from pgsnap.errors import SnapError
 from pgsnap.model import Tag
 from pgsnap.repository.repository import Repository
-from pgsnap.repository.snapshots.label_chains import Chains
-from pgsnap.repository.snapshots.tags import is_safety_tag
+from pgsnap.repository.snapshots.label_chains import Chain, Chains
 from pgsnap.schedulers.state import State
 from pgsnap.values import dataclass
 
@@ -48,20 +47,11 @@ def newest_of_servers(repo: Repository, now: datetime) -> dict[tuple[str, str], 
     chains = Chains(repo, now)
     found: dict[tuple[str, str], datetime] = {}
     for label in repo.databases():
-        servers = repo.servers_of(label)
-        safety = {
-            snapshot
-            for snapshot, names in repo.tags.by_snapshot(label).items()
-            if any(map(is_safety_tag, names))
-        }
-        missing = set(servers.values())
-        for snapshot in repo.newest(label):
-            if not missing:
-                break
-            server = servers[snapshot]
-            if server in missing and snapshot not in safety and not chains.is_ahead(snapshot):
-                found[label, server] = repo.snapshot(snapshot).time
-                missing.remove(server)
+        for server in set(repo.servers_of(label).values()):
+            newest = chains.newest_regular(Chain(label, server, (server,)))
+            # One of the future is the newest only if there is no other.
+            if newest is not None and not chains.is_ahead(newest):
+                found[label, server] = repo.snapshot(newest).time
     return found
 
 
