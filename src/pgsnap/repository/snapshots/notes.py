@@ -54,9 +54,11 @@ def sound_notes(
     }
     new: list[tuple[bytes, bytes]] = []
     if index is not None:
-        for name, known_data in index.kept_notes(list(wanted.values())):
-            del wanted[layout.note_name(kind, name)]
-            yield name, decode_note(known_data, "a note in the index")
+        kept: set[bytes] = set()
+        for name, stored_note in index.kept_notes(wanted.values()):
+            kept.add(name)
+            yield name, decode_note(stored_note, "a note in the index")
+        wanted = {stored: name for stored, name in wanted.items() if name not in kept}
     for stored, data in contents_of(store, wanted):
         try:
             if isinstance(data, CorruptionError) or note_id(data, naming) != wanted[stored]:
