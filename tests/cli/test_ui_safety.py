@@ -70,7 +70,8 @@ def test_connections_without_a_request_take_neither_descriptors_nor_the_page(pag
                 one.send(whole * (number % 2) + b"GET / HTTP/1.1\r\nHost: ")
         for one in held:
             one.settimeout(60)
-            assert len(list(folder.iterdir())) < before + 200
+            # 128 may stay; up to four times 32 more were accepted and not looked at yet.
+            assert len(list(folder.iterdir())) < before + 128 + 4 * 32 + 10
             with suppress(ConnectionResetError):
                 while one.recv(65536):
                     pass

@@ -22,7 +22,7 @@ from pgsnap.values import dataclass
 from pgsnap.web.safety import Bound
 
 LOOPBACK = "127.0.0.1"
-_BACKLOG = 64
+_BACKLOG = 32
 # What is under way when the server ends gets so long; streams of jobs never end by themselves.
 _END_SECONDS = 2
 # Other users of the host can connect, though they get no answer: neither may their connections take

@@ -101,12 +101,13 @@ def _serve(
             lines.append("forward a port of yours to that socket: ssh -L PORT:SOCKET HOST")
         if not is_shown:
             lines.append(f"open, once: {url}")
-        console.emit({"url": url, "socket": path, "read_only": not acts}, lines)
-        console.terminal.flush()
         try:
+            console.emit({"url": url, "socket": path, "read_only": not acts}, lines)
+            console.terminal.flush()
             # What is found now need not be found for the first page.
             with suppress(SnapError), service.open():
                 pass
             run_jobs(invocation, jobs, server.is_serving)
         except KeyboardInterrupt:
+            # However soon after the address was shown: this is how a page is ended.
             console.tell("ended")
