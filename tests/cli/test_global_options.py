@@ -3,10 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import click
 import pytest
 
 from pgsnap import __version__
 from pgsnap.cli.app import command
+from pgsnap.cli.commands import GROUPS
 from support.running.commandline import SOURCE, CommandLine
 
 
@@ -137,3 +139,10 @@ def test_every_help_names_the_page_of_global_options_and_shows_examples(snap: Co
         assert text.endswith("\nOptions of every command:\n  snap help options\n")
         assert "--no-progress" not in text
         assert f"Examples:\n  snap {name}" in text or "\n  " in text.split("Examples:")[1]
+
+
+def test_the_list_of_commands_has_the_first_sentence_of_each_help() -> None:
+    group = command()
+    shown = {name: text for named in GROUPS.values() for name, text in named.items()}
+    helps = {name: group.get_command(click.Context(group), name) for name in group.commands}
+    assert shown == {name: made.get_short_help_str(200) for name, made in helps.items() if made}

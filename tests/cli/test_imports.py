@@ -26,6 +26,8 @@ STORED = SETTINGS | {"codecs", "format", "model", "progress", "sealing", "workfl
 NOTES = STORED | {"sessions", "targets"}
 ROOMS = {
     "--version": {"cli"},
+    "--help": SETTINGS,
+    "help exit-codes": SETTINGS,
     "commit --help": SETTINGS | {"sessions"},
     "restore --help": SETTINGS,
     "init other": NOTES | {"sources"},

@@ -25,24 +25,19 @@ def format_options(
             is_argument = param.param_type_name == "argument"
             sections["Arguments" if is_argument else "Options"].append(record)
     if isinstance(command, click.Group):
-        _format_commands(command, ctx, formatter)
+        _format_commands(formatter)
     for title, records in sections.items():
         if records:
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-def _format_commands(
-    group: click.Group, ctx: click.Context, formatter: click.HelpFormatter
-) -> None:
+def _format_commands(formatter: click.HelpFormatter) -> None:
     """Write the commands under the titles of their groups, their texts below each other."""
     width = max(map(len, NAMES))
-    for title, names in GROUPS.items():
-        found = [(name, group.get_command(ctx, name)) for name in names]
+    for title, summaries in GROUPS.items():
         with formatter.section(title):
-            formatter.write_dl(
-                [(name.ljust(width), c.get_short_help_str(120)) for name, c in found if c]
-            )
+            formatter.write_dl([(name.ljust(width), text) for name, text in summaries.items()])
 
 
 def format_end(epilog: str | None, formatter: click.HelpFormatter) -> None:
