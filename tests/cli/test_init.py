@@ -51,3 +51,39 @@ def test_commits_read_only_what_changed_where_that_can_be_found_out(
     config.write_text("")
     assert snap.ok("init", "third", "--json").json["source"] == "stream"
     assert config.read_text() == ""
+
+
+def test_the_database_of_dsn_stays_that_of_the_folder(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql("CREATE TABLE only_here AS SELECT 1 AS a")
+    made = snap.ok("init", "--dsn", database.dsn)
+    assert "it names the database of --dsn" in made.out
+    assert tomllib.loads((snap.work / "snap.toml").read_text())["dsn"] == database.dsn
+    # Without DATABASE_URL; libpq's own variables come after snap.toml.
+    snap.setenv("PGDATABASE", "postgres")
+    assert snap.ok("commit", "-m", "one", "--json").json["database"] == database.name
+
+
+def test_a_password_in_dsn_is_not_written_and_another_database_is_named(
+    snap: CommandLine, database: Database
+) -> None:
+    config = snap.work / "snap.toml"
+    secret = f"{database.dsn}&password=hush"
+    made = snap.ok("init", "--dsn", secret)
+    assert "hush" not in config.read_text() + made.out + made.err
+    assert "dsn" not in tomllib.loads(config.read_text())
+    assert "--dsn holds a password, so snap.toml does not get it" in made.err
+    # The file is there already.
+    made = snap.ok("init", "other", "--dsn", database.dsn)
+    assert "read the database that libpq's environment names" in made.err
+    config.unlink()
+    # It would come before snap.toml.
+    snap.setenv("DATABASE_URL", "dbname=elsewhere")
+    made = snap.ok("init", "third", "--dsn", database.dsn)
+    assert "read the database that DATABASE_URL names" in made.err
+    config.unlink()
+    refused = snap("init", "fourth", "--dsn", "postgresql://host:99999999/x")
+    assert refused.code == 2
+    assert not (snap.work / "fourth").exists()
+    assert not config.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,7 @@ from pgsnap.cli.config.compose_file import find_compose_file, postgres_services
 from pgsnap.cli.config.file import FILE_NAME
 from pgsnap.cli.config.keys import address
 from pgsnap.cli.config.schedule import REPORT_NAME
-from pgsnap.cli.config.settings import DEFAULT_REPOSITORY
+from pgsnap.cli.config.settings import DEFAULT_REPOSITORY, load_settings
 from pgsnap.cli.config.template import config_template
 from pgsnap.cli.text.program import named
 from pgsnap.cli.wiring.around.rights import rights_now
@@ -60,6 +61,7 @@ def run(
     invocation = Invocation.of(ctx)
     settings = invocation.settings
     place = settings.repository if path is None else address(path, "PATH", Path.cwd())
+    dsn = _dsn_without_password(invocation)
     made = _make(invocation, place, encrypt=encrypt)
     config = settings.config_path
     created = config is None
@@ -69,16 +71,19 @@ def run(
     if config is None:
         compose = _suggested_service(invocation)
         direct = way is not None and way.method is not None
-        config = _write_config(
-            Path.cwd(), place, compose, invocation.given.container, direct=direct
-        )
+        values = {"compose": compose, "container": invocation.given.container, "dsn": dsn}
+        values["source"] = "direct" if direct else None
+        config = _write_config(Path.cwd(), place, values)
     elif place != settings.repository:
         _tell_of_other_place(invocation, place, config)
+    _tell_of_other_database(invocation, dsn)
     lines = [f"made the {'encrypted ' if encrypt else ''}repository {place}"]
     if created:
         lines.append(f"wrote {config}{_ignore_report(config.parent)}")
         if compose is not None:
             lines.append(f'it says that PostgreSQL runs in the compose service "{compose}"')
+        if dsn is not None:
+            lines.append("it names the database of --dsn")
     if encrypt:
         lines.append(named(_ALL_KEYS))
     lines += _words_about(way, rights, direct=direct)
@@ -97,6 +102,34 @@ def run(
         "key_fingerprint": made.encryption.fingerprint if made.encryption is not None else None,
     }
     invocation.console.emit(fields, lines)
+
+
+def _dsn_without_password(invocation: Invocation) -> str | None:
+    """Return what --dsn names, for snap.toml; None without it, and where it holds a password, of
+    which the user is told. Raises UsageError for a DSN that cannot be read."""
+    from pgsnap.sessions.endpoint import Endpoint
+
+    dsn = invocation.given.dsn
+    if dsn is None:
+        return None
+    if Endpoint.parse(dsn, os.environ).password is None:
+        return dsn
+    invocation.console.tell(
+        f"--dsn holds a password, so {FILE_NAME} does not get it: for the next commands set dsn"
+        " there without the password, which libpq reads from ~/.pgpass, or set DATABASE_URL"
+    )
+    return None
+
+
+def _tell_of_other_database(invocation: Invocation, dsn: str | None) -> None:
+    """Tell that commands without --dsn will read another database than *dsn*."""
+    if dsn is None:
+        return
+    later = load_settings(replace(invocation.given, dsn=None), os.environ, Path.cwd())
+    if later.dsn != dsn:
+        invocation.console.tell(
+            f"without --dsn, commands in this folder read the database that {later.dsn_from} names"
+        )
 
 
 def _tell_of_other_place(invocation: Invocation, place: Address, config: Path) -> None:
@@ -192,11 +225,8 @@ def _suggested_service(invocation: Invocation) -> str | None:
     return services[0]
 
 
-def _write_config(
-    folder: Path, place: Address, compose: str | None, container: str | None, *, direct: bool
-) -> Path:
-    """Write a snap.toml that names *place*, and *direct* as the source of commits, durably and
-    never over an existing one."""
+def _write_config(folder: Path, place: Address, values: dict[str, str | None]) -> Path:
+    """Write a snap.toml with *place* and *values*, durably and never over an existing one."""
     named = None
     if place != folder / DEFAULT_REPOSITORY:
         within = isinstance(place, Path) and place.is_relative_to(folder)
@@ -204,7 +234,7 @@ def _write_config(
     path = folder / FILE_NAME
     try:
         with path.open("x", encoding="utf-8") as file:
-            file.write(config_template(named, compose, container, "direct" if direct else None))
+            file.write(config_template({"repository": named, **values}))
             file.flush()
             os.fsync(file.fileno())
         sync_folder(folder)

@@ -19,21 +19,9 @@ _HEAD = """\
 _TITLES = {"remotes": "remotes.offsite"}
 
 
-def config_template(
-    repository: str | None,
-    compose: str | None = None,
-    container: str | None = None,
-    source: str | None = None,
-) -> str:
-    """Return the text of a new snap.toml; *repository* is None for the default place; *compose*
-    is the service, or *container* the container, that PostgreSQL runs in, if any; *source* is how
-    rows are read, None for the default."""
-    values = {
-        "repository": repository,
-        "compose": compose,
-        "container": container,
-        "source": source,
-    }
+def config_template(values: Mapping[str, str | None]) -> str:
+    """Return the text of a new snap.toml: *values* are those of its keys that are not to stay at
+    their defaults; those that are None do."""
     return named(_HEAD) + "\n".join(_lines(KEYS, values)) + "\n"
 
 

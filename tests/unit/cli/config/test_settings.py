@@ -189,9 +189,9 @@ def test_a_snap_toml_of_another_user_is_not_trusted(
 
 def test_the_template_loads_as_it_is_and_with_every_line_uncommented(tmp_path: Path) -> None:
     path = tmp_path / "snap.toml"
-    path.write_text(config_template('odd "name"\\x'))
+    path.write_text(config_template({"repository": 'odd "name"\\x'}))
     assert load_config(path).repository == tmp_path / 'odd "name"\\x'
-    lines = config_template(None).splitlines()
+    lines = config_template({}).splitlines()
     heads = (
         "# [retention]",
         "# [schedule]",
