@@ -144,6 +144,8 @@ def test_a_config_that_says_it_is_not_encrypted_on_a_host_that_never_saw_it(seal
     config = sealed.folder / "config"
     whole = config.read_bytes()
     config.write_bytes(encode_config(replace(decode_config(whole), encryption=None)))
+    for slot in sealed.files("keys"):
+        slot.unlink()
     sealed.be_another_host()
     sealed.snap.setenv("SNAP_PASSPHRASE_FILE", "")
     before = [(one, one.read_bytes()) for one in sealed.files(".")]
@@ -151,6 +153,36 @@ def test_a_config_that_says_it_is_not_encrypted_on_a_host_that_never_saw_it(seal
         error = refused(sealed.snap, *words)
         assert "is encrypted, and the repository's config says that the" in error["message"]
     assert [(one, one.read_bytes()) for one in sealed.files(".")] == before
+
+
+@pytest.mark.parametrize("where", ["url", "folder"])
+def test_the_same_where_only_key_slots_are_left(snap: CommandLine, where: str) -> None:
+    """Nothing that is stored shows any more that it was encrypted, but the slots."""
+    if where == "url":
+        folder = Site(snap, encrypted=True).folder
+        url = folder.as_uri()
+    else:
+        folder = Encrypted(snap).path
+        url = str(folder)
+    config = folder / "config"
+    config.write_bytes(encode_config(replace(decode_config(config.read_bytes()), encryption=None)))
+    for variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        snap.setenv(variable, str(snap.folder / "another host"))
+    snap.setenv("SNAP_PASSPHRASE_FILE", "")
+    here = snap.folder / "here"
+    here.mkdir()
+    (here / "snap.toml").write_text(f'repository = "mine"\n[remotes.offsite]\nurl = "{url}"\n')
+    (here / "one.sql").write_text(DUMPS["one"])
+    snap.at(here, "init", "mine")
+    assert snap.at(here, "commit", "-m", "x", "--database", "shop", "--file", "one.sql").code == 0
+    before = [(one, one.read_bytes()) for one in sorted(folder.rglob("*")) if one.is_file()]
+    commit = ("commit", "-m", "x", "--database", "shop", "--file", "one.sql", "--repo", url)
+    for words in (("push", "offsite"), commit, ("log", "--repo", url), ("clone", url, "copy")):
+        error = refused(snap, *words)
+        assert error["message"] == (
+            f'the repository in "{url}" has key slots, and its config says that it is not encrypted'
+        )
+    assert [(one, one.read_bytes()) for one in sorted(folder.rglob("*")) if one.is_file()] == before
 
 
 @pytest.mark.parametrize(

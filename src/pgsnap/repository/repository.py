@@ -48,6 +48,7 @@ from pgsnap.repository.sealed.unlocking import (
     Unlock,
     Unlocked,
     keys_of,
+    refuse_slots_of_a_plain_one,
     unlocked_by,
 )
 from pgsnap.repository.snapshots import forgetting
@@ -126,8 +127,7 @@ class Repository(KnownSnapshots):
         trust: Trust = ONLY_OURS,
         unlock: Unlock | None = None,
     ) -> Self:
-        """Open the repository in *where* (a folder, a URL) for reading and, if that permits, for
-        writing.
+        """Open the repository in *where* (a folder, a URL) to read, and to write if it permits.
 
         *index_folder* is where the index goes if the repository's own folder cannot be written;
         None: in memory. *alone*: take the lock exclusively. *whole* (always if *alone*): a remote
@@ -183,8 +183,12 @@ class Repository(KnownSnapshots):
         *,
         is_whole: bool,
     ) -> Self:
+        if unlocked is None and place.path is not None:
+            refuse_slots_of_a_plain_one(str(place), place.store)
         index = open_index(file, place.trust)
         with interrupts.undone_by(index.close):
+            if unlocked is None and place.path is None and not index.is_complete:
+                refuse_slots_of_a_plain_one(str(place), place.store)
             repo = cls(place, config, index, unlocked)
             index.belong_to(config.repository_id)
             if repo.log is not None:

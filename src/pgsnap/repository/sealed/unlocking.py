@@ -11,8 +11,9 @@ from typing import Protocol
 
 from pgsnap.errors import WrongKey
 from pgsnap.model import Cipher, Encryption, RepositoryConfig
+from pgsnap.repository import layout
 from pgsnap.repository.sealed.pins import Pins
-from pgsnap.repository.sealed.slots import Slots, StoredSlot, read_slots
+from pgsnap.repository.sealed.slots import Slots, StoredSlot, read_slots, slot_ids
 from pgsnap.sealing.keys import Keys, derive, new_master
 from pgsnap.sealing.slots import OPENED_BY, Slot, SlotKind, new_slot, open_slot
 from pgsnap.sealing.wrapping_keys import NewOpener, Opener
@@ -133,6 +134,22 @@ def unlocked_by(
     if config.encryption is not None:
         raise _Trial(config, read_slots(store), place).none_fits(set())
     return None
+
+
+def refuse_slots_of_a_plain_one(place: str, store: Store) -> None:
+    """Raise WrongKey if there is a key slot in *place*, whose config says that the repository is
+    not encrypted. Only `snap init --encrypt` makes slots, and the config of a plain one never comes
+    after them. A host that knows a remote one already need not ask each time."""
+    slots = slot_ids(store)
+    if slots:
+        raise WrongKey(
+            f'the repository in "{place}" has key slots, and its config says that it is not'
+            " encrypted",
+            detail="The config was replaced, so that what is written from now on could be read by"
+            " anybody who can read the store. Nothing was written.",
+            hint="Compare the object config with a copy of it; if the repository never was"
+            f" encrypted, delete what is below keys/, as {layout.slot_name(slots[0])}.",
+        )
 
 
 def keys_of(unlocked: Unlocked | None) -> Keys | None:
