@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
+import pkgutil
 import threading
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any
 
 import pytest
 
+import pgsnap
 from pgsnap import values
 from pgsnap.values import dataclass
 
@@ -139,3 +144,92 @@ def test_a_class_with_an_own_way_to_begin_keeps_it() -> None:
             self.rows = int(text)
 
     assert Own("3").rows == 3
+
+
+def of_both(declare: Callable[[Any], Any]) -> list[Any]:
+    """Return a class as this package makes it and as the standard library does."""
+    return [declare(dataclass), declare(dataclasses.dataclass)]
+
+
+def declared(make: Any) -> Any:
+    @make(frozen=True, slots=True)
+    class Row:
+        table: str
+        parts: tuple[Any, ...] = ()
+        seen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+        note: str = field(default="", kw_only=True)
+
+        def __post_init__(self) -> None:
+            if not self.table:
+                raise ValueError("no table")
+
+    return Row
+
+
+def with_own_methods(make: Any) -> Any:
+    @make(frozen=True, slots=True)
+    class Named:
+        name: str
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, type(self)) and self.name.lower() == other.name.lower()
+
+        def __hash__(self) -> int:
+            return 7
+
+        def __repr__(self) -> str:
+            return "named"
+
+    return Named
+
+
+def test_values_are_shown_compared_and_hashed_as_those_of_the_standard_library() -> None:
+    for made in of_both(declared):
+        one = made("a", (1, float("nan")), {"x": 1}, note="n")
+        assert repr(one) == f"{made.__qualname__}(table='a', parts=(1, nan), note='n')"
+        assert one == made("a", one.parts, note="n") != made("a", one.parts)
+        assert hash(one) == hash(made("a", one.parts, {"y": 2}, note="n"))
+        assert one != "a"
+        assert made("a").seen is not made("a").seen
+        with pytest.raises(ValueError, match="no table"):
+            made("")
+        given = inspect.signature(made.__init__).parameters.values()
+        assert [each.name for each in given] == ["self", "table", "parts", "seen", "note"]
+        assert [each.kind for each in given][-1] is inspect.Parameter.KEYWORD_ONLY
+
+
+def test_methods_of_its_own_stay() -> None:
+    for made in of_both(with_own_methods):
+        assert made("A") == made("a")
+        assert (hash(made("A")), repr(made("A"))) == (7, "named")
+
+
+def test_a_value_that_contains_itself_can_be_shown() -> None:
+    @dataclass(slots=True)
+    class Node:
+        of: list[Any]
+
+    one = Node([])
+    one.of.append(one)
+    assert repr(one).endswith("Node(of=[...])")
+
+
+def test_a_wrong_declaration_is_an_error_of_the_first_value() -> None:
+    @dataclass(slots=True)
+    class Late:
+        rows: int = field(default=0, init=False)
+
+    with pytest.raises(TypeError, match="Late"):
+        Late()
+
+
+def test_every_value_of_the_package_can_be_made() -> None:
+    """A wrong declaration would be an error only where a value is made."""
+    made = 0
+    for found in pkgutil.walk_packages(pgsnap.__path__, "pgsnap."):
+        if found.name.endswith("__main__"):
+            continue
+        for each in vars(importlib.import_module(found.name)).values():
+            if isinstance(each, type) and each.__module__ == found.name:
+                made += len(dataclasses.fields(each)) if dataclasses.is_dataclass(each) else 0
+    assert made > 1000
