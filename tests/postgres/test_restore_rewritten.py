@@ -18,7 +18,8 @@ from pgsnap.workflows.restore_changed.restore import restore_changed
 from support.restoring.clients import LABEL, server_of
 from support.servers.databases import Database
 
-# Each of the indexes but "plain" and "uni que" has something that CREATE INDEX alone does not make.
+# Each of the indexes but "plain" and "uni que" has something that CREATE INDEX alone does not make;
+# those of the first two constraints have nothing that ADD CONSTRAINT does not make.
 _TABLE = """
 CREATE TABLE t (a int PRIMARY KEY, b text, c int NOT NULL, d int UNIQUE, e int);
 INSERT INTO t SELECT i, 'x' || i, i, i, i % 7 FROM generate_series(1, 12000) i;
@@ -63,8 +64,35 @@ def test_only_indexes_of_which_nothing_would_be_lost_are_made_again(
     after = indexes(database)
     assert after.keys() == before.keys()
     made = {name for name, number in after.items() if before[name] != number}
-    assert made == {"plain", '"uni que"', "referred"}
+    assert made == {"plain", '"uni que"', "referred", "t_pkey", "t_d_key"}
     assert database.psql("SELECT bool_and(indisvalid AND indisready) FROM pg_index") == "t"
+
+
+# What would be lost, or would be refused, if the constraint were dropped and added again.
+_TIES = {
+    "a comment": "COMMENT ON CONSTRAINT t_pkey ON t IS 'of use'",
+    "a view that groups by the key": "CREATE VIEW v AS SELECT a, b FROM t GROUP BY a",
+    "the table itself": "ALTER TABLE t ADD FOREIGN KEY (c) REFERENCES t",
+    "parameters": "ALTER INDEX t_pkey SET (fillfactor = 50)",
+    "a constraint that can wait": (
+        "ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (a) DEFERRABLE INITIALLY DEFERRED"
+    ),
+}
+
+
+@pytest.mark.parametrize("tie", _TIES)
+def test_a_constraint_that_more_is_tied_to_keeps_its_index(
+    repo: Repository, database: Database, tie: str
+) -> None:
+    database.psql(f"{_TABLE} {_TIES[tie]};")
+    server = server_of(database)
+    snapshot, rows, before = record(repo, server), database.psql(_ALL), indexes(database)
+    database.psql("DELETE FROM t WHERE a % 2 = 0")
+    assert put_back(repo, snapshot, server)
+    assert database.psql(_ALL) == rows
+    after = indexes(database)
+    assert {name for name, number in after.items() if before[name] == number} >= {"t_pkey"}
+    assert after["t_d_key"] != before["t_d_key"]
 
 
 def test_an_index_that_a_foreign_key_needs_stays(repo: Repository, database: Database) -> None:

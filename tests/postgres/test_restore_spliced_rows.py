@@ -129,3 +129,20 @@ def test_of_a_table_of_which_much_changed_nothing_is_held(
     assert carried_out(repo, planned(repo, snapshot, server), server) == (True, 20000, 20000)
     assert large.psql(_ALL) == before
     assert compared == ["t"]
+
+
+def test_a_table_of_which_most_changed_is_not_read_once_more_for_the_safety_snapshot(
+    repo: Repository, large: Database
+) -> None:
+    server = server_of(large)
+    snapshot, before = recorded_twice(repo, large)
+    large.psql("DELETE FROM t WHERE a % 2 = 0")
+    plan = planned(repo, snapshot, server)
+    recorded = partial(record, repo, server)
+    report = restore_changed(repo, plan, server, safety=recorded)
+    assert report.safety is not None
+    reading = repo.snapshot(report.safety).reading
+    assert reading is not None
+    # The places that are read again at random are of at most 64 blocks each.
+    assert reading.blocks_read <= 3 * 64 < reading.blocks
+    assert large.psql(_ALL) == before

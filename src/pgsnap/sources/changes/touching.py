@@ -1,7 +1,8 @@
 """Blocks are read once before the snapshot is taken.
 
 Whoever first reads a block after its rows were updated clears it up, and so changes it. Were that
-our own reading of the rows, the next commit would find all these blocks changed again.
+our own reading of the rows, the next commit would find all these blocks changed again: also those
+of a table of which so much changed that it is read as a whole.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pgsnap.errors import QueryFailed
-from pgsnap.limits import CHANGED_SHARE_MAX
 from pgsnap.model.baseline import TableState
 from pgsnap.sessions.base import Session, ident, number
-from pgsnap.sources.changes.verdicts import Changed, Verdict
+from pgsnap.sources.changes.comparing import MOSTLY_CHANGED
+from pgsnap.sources.changes.verdicts import Changed, Full, Verdict
 
 _TOUCH = """
 SELECT count(*) FROM unnest('{{{blocks}}}'::int[]) g (b), LATERAL (
@@ -20,6 +21,8 @@ SELECT count(*) FROM unnest('{{{blocks}}}'::int[]) g (b), LATERAL (
     WHERE ctid >= ('(' || g.b || ',0)')::tid AND ctid < ('(' || (g.b + 1) || ',0)')::tid
     OFFSET 0) x
 """
+# Not count(*) of the table, which could be answered by an index.
+_TOUCH_ALL = "SELECT count(*) FROM ONLY {table} WHERE ctid >= '(0,0)'"
 _BY_RANGE = "Tid Range Scan"
 _BLOCKS_AT_ONCE = 4096
 # Nobody needs it so much that others should wait for us.
@@ -31,12 +34,23 @@ def touch(session: Session, found: Iterable[tuple[TableState, Verdict]]) -> int:
     or may not be read is left out. Raises ConnectionFailed."""
     touched = 0
     for table, verdict in found:
-        if isinstance(verdict, Changed) and len(verdict.blocks) <= CHANGED_SHARE_MAX * table.blocks:
-            touched += _touch_table(session, table, verdict)
+        if isinstance(verdict, Changed):
+            touched += _touch_blocks(session, table, verdict)
+        elif isinstance(verdict, Full) and verdict.reason == MOSTLY_CHANGED:
+            touched += _touch_table(session, table)
     return touched
 
 
-def _touch_table(session: Session, table: TableState, verdict: Changed) -> int:
+def _touch_table(session: Session, table: TableState) -> int:
+    sql = _TOUCH_ALL.format(table=f"{ident(table.schema)}.{ident(table.name)}")
+    try:
+        session.execute(f"BEGIN; {_LOCK_WAIT}; {sql}; COMMIT")
+    except QueryFailed:
+        return 0
+    return table.blocks
+
+
+def _touch_blocks(session: Session, table: TableState, verdict: Changed) -> int:
     name = f"{ident(table.schema)}.{ident(table.name)}"
     touched = 0
     for start in range(0, len(verdict.blocks), _BLOCKS_AT_ONCE):
