@@ -18,6 +18,7 @@ from pgsnap.cli.text.redact import redact
 from pgsnap.cli.text.short_name import short_name
 from pgsnap.cli.wiring.invocation import Invocation, wants_json
 from pgsnap.errors import BUG_EXIT_CODE, ConnectionFailed, Interrupted, SnapError
+from pgsnap.files.owned import make_folders
 from pgsnap.files.refusals import refused
 
 # Commands that write to a repository or a database, or read contents out.
@@ -188,7 +189,7 @@ def _keep_trace(text: str) -> Path | None:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     try:
         folder = Path(named) / "pgsnap"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder)
         # mkstemp creates the file with mode 0600 and never follows somebody else's link.
         descriptor, name = tempfile.mkstemp(prefix=f"bug-{stamp}-", suffix=".txt", dir=folder)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

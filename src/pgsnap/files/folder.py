@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pgsnap.errors import SnapError, UntrustedPath
 from pgsnap.files.open_folders import OpenFolders
+from pgsnap.files.owned import FILE_MODE, FOLDER_MODE, give, is_open_to_others, open_new
 from pgsnap.files.trust import (
     ONLY_OURS,
     Trust,
@@ -27,9 +28,6 @@ from pgsnap.files.trust import (
     is_no_file,
 )
 from pgsnap.values import dataclass
-
-FOLDER_MODE = 0o700
-FILE_MODE = 0o600
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # Otherwise opening a pipe would block.
@@ -180,7 +178,11 @@ class Folder:
         above, _, last = full.rpartition("/")
         at, owner, stays = self._open_folders.reach(above)
         try:
-            file = os.open(last, flags | _FILE_FLAGS | self._no_follow(full), FILE_MODE, dir_fd=at)
+            all_flags = flags | _FILE_FLAGS | self._no_follow(full)
+            if flags & os.O_CREAT:
+                file = open_new(last, all_flags, FILE_MODE, at, owner)
+            else:
+                file = os.open(last, all_flags, dir_fd=at)
         except OSError as error:
             raise self._explained(error, at, last, full) from None
         finally:
@@ -192,7 +194,7 @@ class Folder:
                 raise is_no_file(self.root / full)
             if found.st_uid != owner:
                 self._meet(full, found, owner)
-            if flags & os.O_CREAT and _is_open_to_others(found):
+            if flags & os.O_CREAT and is_open_to_others(found):
                 with contextlib.suppress(PermissionError):
                     os.fchmod(file, FILE_MODE)
         except (OSError, SnapError):
@@ -229,7 +231,7 @@ class Folder:
         """Set a regular file's mode to 0600 without opening it: closing it again would release the
         locks that this process has on it. Returns its status."""
         found = self.status(name)
-        if _is_open_to_others(found):
+        if is_open_to_others(found):
             with self._parent(name) as (at, last, _):
                 # It may have been replaced by now: a link is not followed here either.
                 file = os.open(last, _LOOK_FLAGS | self._no_follow(self._prefix + name), dir_fd=at)
@@ -305,18 +307,18 @@ class Folder:
         done = ""
         for part in filter(None, (self._prefix + name).split("/")):
             above, done = done, f"{done}/{part}" if done else part
-            at, _ = self._descend(above)
+            at, owner = self._descend(above)
             try:
                 if not _is_there(at, part):
                     self.refuse_foreign()
-                    self._make_last(at, part, done)
+                    self._make_last(at, part, done, owner)
                     made.append(done)
             finally:
                 os.close(at)
         os.close(self._descend(done)[0])
         return made
 
-    def _make_last(self, at: int, part: str, full: str) -> None:
+    def _make_last(self, at: int, part: str, full: str, owner: int) -> None:
         try:
             os.mkdir(part, FOLDER_MODE, dir_fd=at)
         except FileExistsError:
@@ -331,6 +333,7 @@ class Folder:
             # Some file systems (FAT) do not support modes.
             with contextlib.suppress(PermissionError):
                 os.fchmod(folder, FOLDER_MODE)
+            give(folder, owner)
         finally:
             os.close(folder)
         os.fsync(at)
@@ -370,12 +373,6 @@ class Folder:
         with self._parent(source) as (old_at, old, _), self._parent(target) as (at, last, _):
             self.refuse_foreign()
             os.link(old, last, src_dir_fd=old_at, dst_dir_fd=at, follow_symlinks=False)
-
-
-def _is_open_to_others(found: os.stat_result) -> bool:
-    """Return whether one of our files has a mode other than it should. Modes of other owners' files
-    are not ours to change."""
-    return stat.S_IMODE(found.st_mode) != FILE_MODE and found.st_uid == os.geteuid()
 
 
 def absolute(path: Path) -> Path:

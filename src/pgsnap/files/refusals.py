@@ -6,6 +6,7 @@ import errno
 
 from pgsnap.errors import SnapError, StoreFull
 from pgsnap.files.folder import NO_ROOM
+from pgsnap.files.owned import way_in
 
 # Errors of the machine, or of a path that the user named; not bugs.
 _REFUSALS = frozenset(
@@ -26,4 +27,4 @@ def refused(error: OSError) -> SnapError | None:
         return None
     where = f': "{error.filename}"' if error.filename else ""
     reason = (error.strerror or "refused").lower()
-    return kind(f"{reason}{where}")
+    return kind(f"{reason}{where}", hint=way_in(error))

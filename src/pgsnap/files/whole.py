@@ -12,7 +12,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pgsnap.files.folder import FILE_MODE, Folder
+from pgsnap.files.folder import Folder
+from pgsnap.files.owned import FILE_MODE
 from pgsnap.files.trust import ANYONE
 
 _IOV_MAX = 512

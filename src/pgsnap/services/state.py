@@ -20,6 +20,7 @@ from pgsnap import interrupts
 from pgsnap.errors import SnapError
 from pgsnap.files import flock
 from pgsnap.files.folder import Folder
+from pgsnap.files.owned import make_folders
 from pgsnap.services.commands import Service
 from pgsnap.values import dataclass
 
@@ -75,7 +76,7 @@ class StateFile:
         """Create the folder; the file is created by the first write. Raises OSError,
         UntrustedPath."""
         self._folder = _files(folder)
-        self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(self._folder.root)
         self._folder.make("")
         self._since = datetime.now(UTC)
         self.path = folder / f"{self._since:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}.json"

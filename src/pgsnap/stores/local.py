@@ -20,7 +20,8 @@ from pgsnap.errors import (
     StoreFull,
 )
 from pgsnap.files import flock, whole
-from pgsnap.files.folder import FOLDER_MODE, NO_ROOM, Folder, Kind, sync_folder
+from pgsnap.files.folder import NO_ROOM, Folder, Kind, sync_folder
+from pgsnap.files.owned import FOLDER_MODE, way_in
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
@@ -341,7 +342,8 @@ class LocalStore:
         words = f"{error.strerror} ({error.filename or self.root})."
         if error.errno in NO_ROOM:
             return _no_room(error, words)
-        return StoreError(f'cannot access "{name}" in the repository', detail=words)
+        way = way_in(error, self.root)
+        return StoreError(f'cannot access "{name}" in the repository', detail=words, hint=way)
 
 
 def _no_room(error: OSError, words: str) -> StoreFull:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pgsnap.files.folder import Folder
+from pgsnap.files.owned import make_folders
 from pgsnap.files.trust import Trust
 from pgsnap.repository.places.address import Address
 
@@ -42,7 +43,7 @@ def audit_folder(address: Address, trust: Trust) -> Folder | None:
     from blake3 import blake3
 
     place = state / "audit" / blake3(address.encode("utf-8", "surrogateescape")).hexdigest(8)
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folders(place)
     return Folder(place, trust)
 
 

@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from pgsnap.errors import ForeignPath, StoreError
 from pgsnap.files.folder import Folder
+from pgsnap.files.owned import make_folders
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.layout import INDEX_FILE
@@ -59,7 +60,7 @@ def index_path(
     if index_folder is None:
         return inside
     with contextlib.suppress(OSError):
-        index_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(index_folder)
     # Copies of a repository have the same id, but each has its own snapshots and packs.
     place = blake3(os.fsencode(repository.resolve())).hexdigest(length=4)
     file = index_folder / f"{repository_id}-{place}.sqlite"

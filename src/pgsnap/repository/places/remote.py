@@ -22,6 +22,7 @@ from pgsnap.errors import (
     RepositoryNotFound,
     StoreError,
 )
+from pgsnap.files.owned import make_folders
 from pgsnap.files.trust import ONLY_OURS, Trust
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.repository import layout
@@ -144,7 +145,7 @@ class RemotePlace:
         if index_folder is None:
             return None
         with contextlib.suppress(OSError):
-            index_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(index_folder)
         place = blake3(self._url.encode("utf-8", "surrogateescape")).hexdigest(length=4)
         file = index_folder / f"{repository_id}-{place}.sqlite"
         return file if is_writable(index_folder) else None

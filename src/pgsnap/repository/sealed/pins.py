@@ -18,6 +18,7 @@ from blake3 import blake3
 from pgsnap.errors import StoreBehind, WrongKey
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
+from pgsnap.files.owned import make_folders
 from pgsnap.format.small import encode_config
 from pgsnap.model import RepositoryConfig
 from pgsnap.sealing.keys import Keys
@@ -122,7 +123,7 @@ class Pins:
         if folder is not None:
             with contextlib.suppress(OSError):
                 if self._read(name) != pin:
-                    folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    make_folders(folder.root)
                     folder.make("")
                     whole.write(folder, name, json.dumps(asdict(pin)).encode())
 

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pgsnap.files.folder import FILE_MODE, FOLDER_MODE
+from pgsnap.files.owned import FILE_MODE, FOLDER_MODE
 from pgsnap.stores.base import Data
 from pgsnap.values import dataclass
 

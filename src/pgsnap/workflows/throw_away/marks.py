@@ -14,6 +14,7 @@ from blake3 import blake3
 from pgsnap.errors import UsageError
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
+from pgsnap.files.owned import make_folders
 from pgsnap.model import SnapshotId
 from pgsnap.values import dataclass
 from pgsnap.workflows.throw_away.bisection import Bisection, Mark
@@ -74,7 +75,7 @@ class MarksFile:
             ) from None
 
     def write(self, marks: Marks) -> None:
-        self._folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(self._folder.root)
         self._folder.make("")
         whole.write(self._folder, self._name, json.dumps(asdict(marks)).encode())
 

@@ -12,6 +12,7 @@ from pgsnap.cli.config.secret_source import read_private
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.user_folders import config_folder
 from pgsnap.errors import UsageError
+from pgsnap.files.owned import give, make_folders
 
 if TYPE_CHECKING:
     from pgsnap.masking.masks import Masks
@@ -74,12 +75,13 @@ def new_key_file() -> tuple[Path, bool]:
         )
     path = folder / _KEY_NAME
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return path, False
     except OSError as error:
         raise UsageError(f'cannot write "{path}"', detail=f"{error.strerror}.") from None
+    give(file, folder.stat().st_uid)
     with os.fdopen(file, "w") as written:
         written.write(os.urandom(32).hex() + "\n")
         written.flush()
