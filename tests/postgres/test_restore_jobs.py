@@ -12,7 +12,8 @@ import pytest
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import CorruptionError, RestoreFailed
 from pgsnap.repository.repository import Repository
-from pgsnap.targets.load.feeder import Feeder
+from pgsnap.targets.load.feeder import Feeder, is_load_idle
+from pgsnap.targets.naming import application_name
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
 from support.dumps.round_trips import round_trip, without_volatile
 from support.restoring.clients import commit_database, databases_like, restore_now, server_of
@@ -130,7 +131,7 @@ def test_rows_are_frozen_and_their_pages_all_visible(repo: Repository, filled: D
         assert filled.psql(seen).strip() == "0"
 
 
-def test_with_one_job_there_is_one_psql(
+def test_one_psql_reads_the_stream_and_each_job_has_one(
     repo: Repository, filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Feeder] = []
@@ -144,12 +145,12 @@ def test_with_one_job_there_is_one_psql(
     snapshot = commit_database(repo, server_of(filled))
     plan = plan_restore(repo, snapshot, server_of(filled), RestoreOptions(jobs=1))
     assert plan.jobs == 1
-    for jobs, least, most in ((1, 1, 1), (3, 4, 99)):
+    for jobs, number in ((1, 1), (3, 4)):
         started.clear()
         report = restore_now(repo, snapshot, server_of(filled), RestoreOptions(jobs=jobs))
         assert report.kept is not None
         filled.cluster.drop_database(report.kept)
-        assert least <= len(started) <= most
+        assert len(started) == number
 
 
 # -- faults ----------------------------------------------------------------------------------------
@@ -231,6 +232,29 @@ def test_a_backend_that_is_ended_stops_all(repo: Repository, filled: Database) -
         thread.join()
     assert ended
     assert leftovers(filled) == []
+
+
+def test_a_load_is_not_stuck_while_one_of_its_sessions_works(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pgsnap.targets.load.feeder.STUCK_AFTER_SECONDS", 0)
+    server, name = server_of(database), application_name("stuck")
+    works = threading.Thread(
+        target=lambda: database.psql(f"SET application_name = '{name}'; SELECT pg_sleep(3)")
+    )
+    with server.connect() as looking, server.connect(database.name, name) as waiting:
+        waiting.query("SELECT 1")
+        time.sleep(0.05)
+        assert is_load_idle(looking, "stuck", database.name)
+        works.start()
+        active = (
+            f"SELECT 1 FROM pg_stat_activity WHERE application_name = '{name}' AND state = 'active'"
+        )
+        while not looking.query(active):
+            time.sleep(0.01)
+        assert not is_load_idle(looking, "stuck", database.name)
+        works.join()
+        assert not is_load_idle(looking, "another", database.name)
 
 
 def test_fewer_connections_left_mean_fewer_jobs(repo: Repository, filled: Database) -> None:

@@ -131,6 +131,12 @@ class Feeder:
                 if is_idle() and not settled.is_set():
                     raise self._stuck()
 
+    def check_counts_so_far(self) -> None:
+        """After `settle`: compare what the server counted with what was *expected* until now; of
+        an iterator nothing is left for the end. Raises RestoreFailed."""
+        if self._expected is not None and self._exact:
+            check_counts(self._expected, self._tags.counts)
+
     def run(self, events: Iterable[DumpEvent]) -> FeedResult:
         """Feed *events* and return only if all of it was loaded. What of them lies between two
         sections counts to the first one.
@@ -183,9 +189,8 @@ class Feeder:
                 detail="It ended with status 0, but the row asked for after the last line of the"
                 " dump did not come back: the dump ends inside a string, a comment or rows.",
             )
-        if self._expected is not None and self._exact:
-            check_counts(self._expected, self._tags.counts)
-        elif self._expected is not None:
+        self.check_counts_so_far()
+        if self._expected is not None and not self._exact:
             check_number(sum(1 for _ in self._expected), len(self._tags.counts))
 
     def _stuck(self) -> RestoreFailed:
@@ -306,14 +311,15 @@ def check_number(tables: int, copied: int) -> None:
 
 
 def is_load_idle(session: Session, token: str, database: str) -> bool:
-    """Tell whether the session that loads into *database* has waited for input for a while."""
+    """Tell whether every session that loads into *database* has waited for input for a while."""
     return bool(
         session.query(
             "SELECT 1 FROM pg_catalog.pg_stat_activity"
             f" WHERE application_name = {literal(application_name(token))}"
-            f" AND datname = {literal(database)} AND state IN ('idle', 'idle in transaction')"
+            f" AND datname = {literal(database)} HAVING pg_catalog.bool_and("
+            "state IN ('idle', 'idle in transaction')"
             " AND pg_catalog.clock_timestamp() - state_change"
-            f" > pg_catalog.make_interval(secs => {STUCK_AFTER_SECONDS})"
+            f" > pg_catalog.make_interval(secs => {STUCK_AFTER_SECONDS}))"
         )
     )
 

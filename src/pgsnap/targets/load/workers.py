@@ -31,10 +31,6 @@ class StartFeeder(Protocol):
     ) -> AbstractContextManager[Feeder]: ...
 
 
-# How often a thread that may not begin anything looks whether it may by now.
-_POLL_SECONDS = 0.05
-
-
 @dataclass(frozen=True, slots=True)
 class Task:
     """A part of a dump that one psql loads: its *events*, read when it begins; the COPY sections in
@@ -47,11 +43,16 @@ class Task:
     is_settled: bool = False
 
 
-class Workers:
-    """Up to *jobs* psql at a time, started anew for each list of tasks.
+# Nothing may begin yet: time to see that the server has run what was begun.
+_PAUSE = Task(events=tuple)
 
-    *prologue* is run by each of them first: the settings that the dump makes. A context manager:
-    what still runs at its end is killed.
+
+class Workers:
+    """Up to *jobs* psql at a time, each started when there is a task for it.
+
+    They wait for the next list of tasks when one is done: what starting one takes, with its
+    connection, is more than what most tasks take. *prologue* is run by each of them first: the
+    settings that the dump makes. A context manager: what still runs at its end is killed.
     """
 
     def __init__(
@@ -66,6 +67,10 @@ class Workers:
         # Guards everything below.
         self._changed = threading.Condition()
         self._waiting: list[Task] = []
+        # Of those begun, how many the server has not run yet.
+        self._left = 0
+        self._are_done = threading.Event()
+        self._is_closed = False
         self._locked: set[Table] = set()
         self._feeders: set[Feeder] = set()
         self._failure: BaseException | None = None
@@ -77,16 +82,19 @@ class Workers:
         return self._progress
 
     def begin(self, tasks: Collection[Task]) -> None:
-        """Start loading *tasks*, in their order as far as their locks allow."""
-        self._waiting = list(tasks)
+        """Start loading *tasks*, in their order as far as their locks allow; those of the list
+        before must be loaded. Raises as `finish`."""
+        with self._changed:
+            self.check()
+            self._waiting = list(tasks)
+            self._left = len(tasks)
+            self._are_done.clear()
+            self._changed.notify_all()
         prologue = self._prologue()
-        self._threads = [
-            threading.Thread(
-                target=self._work, args=(prologue,), name=f"load-{number}", daemon=True
-            )
-            for number in range(min(self.jobs, len(tasks)))
-        ]
-        for thread in self._threads:
+        while len(self._threads) < min(self.jobs, len(tasks)):
+            name = f"load-{len(self._threads)}"
+            thread = threading.Thread(target=self._work, args=(prologue,), name=name, daemon=True)
+            self._threads.append(thread)
             thread.start()
 
     def check(self) -> None:
@@ -95,16 +103,25 @@ class Workers:
             raise self._failure
 
     def finish(self) -> None:
-        """Return when all tasks are loaded. Raises what the first one that failed raised."""
-        for thread in self._threads:
-            interrupts.ended(thread)
-        self._threads = []
+        """Return when the server has run all tasks. Raises what the first that failed raised."""
+        if self._left:
+            interrupts.happens(self._are_done)
         self.check()
 
     def run(self, tasks: Collection[Task]) -> None:
         """Load *tasks*. Raises as `finish`."""
         self.begin(tasks)
         self.finish()
+
+    def close(self) -> None:
+        """End every psql, and return when each was found to have run all that it was fed. Raises
+        as `finish`."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            interrupts.ended(thread)
+        self.check()
 
     def stop(self) -> None:
         """Kill what still runs."""
@@ -162,33 +179,51 @@ class Workers:
             for feeder in self._feeders:
                 feeder.kill()
             self._changed.notify_all()
+            self._are_done.set()
 
     def _events(
         self, feeder: Feeder, prologue: bytes, expected: list[Expected]
     ) -> Generator[DumpEvent]:
         yield prologue
-        while (task := self._next()) is not None:
+        run = 0
+        while (task := self._next(is_waited_for=run == 0)) is not None:
+            if task is _PAUSE:
+                feeder.settle()
+                feeder.check_counts_so_far()
+                self._note_run(run)
+                run = 0
+                continue
             yield from task.events()
             expected += task.expected
             if task.is_settled:
                 feeder.settle()
+            run += 1
             with self._changed:
                 self._locked -= task.locks
                 self._changed.notify_all()
 
-    def _next(self) -> Task | None:
-        """Return a task that may begin, once there is one; None if none is left."""
+    def _note_run(self, tasks: int) -> None:
+        with self._changed:
+            self._left -= tasks
+            if not self._left:
+                self._are_done.set()
+
+    def _next(self, *, is_waited_for: bool) -> Task | None:
+        """Return a task that may begin, or None at the end. Where there is none yet it is waited
+        for, or else _PAUSE returned."""
         with self._changed:
             while True:
                 if self._is_stopped:
                     raise RestoreFailed("the load was stopped")
-                if not self._waiting:
-                    return None
                 for number, task in enumerate(self._waiting):
                     if self._locked.isdisjoint(task.locks):
                         self._locked |= task.locks
                         return self._waiting.pop(number)
-                self._changed.wait(_POLL_SECONDS)
+                if not is_waited_for:
+                    return _PAUSE
+                if self._is_closed and not self._waiting:
+                    return None
+                self._changed.wait()
 
 
 class _Shared:

@@ -93,6 +93,7 @@ class Filling:
             loaded = feeder.run(
                 dump_for_psql(self.repo, self.snapshot, self.plan, settle, made, aside)
             )
+            aside.workers.close()
         every = [loaded, *aside.workers.results]
         return FeedResult(
             rows=sum(each.rows for each in every),
