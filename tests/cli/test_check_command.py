@@ -121,6 +121,12 @@ def test_drills_and_verifications_that_failed_or_are_old_are_red(
         record(repo, at=NOW - timedelta(hours=2))
     verdict(repository, NOW, by="verify", data=True, findings=1)
     assert "verify found damage in 2 snapshots of shop: snap repair" in snap("check").out
+    doctor = snap("doctor", "--json")
+    assert doctor.code == 4
+    steps = {step["text"]: step for step in doctor.json["steps"]}
+    found = steps["verify found damage in 2 snapshots of shop"]
+    assert found["health"] == "red"
+    assert found["next"].endswith("snap repair")
     verdict(repository, NOW + timedelta(seconds=1), by="verify", data=True, findings=0)
     assert "verify found damage in snapshot " in snap("check").out
     with Repository.open(repository) as repo:

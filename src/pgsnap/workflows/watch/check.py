@@ -10,12 +10,11 @@ from pathlib import Path
 from pgsnap.errors import RepositoryLocked, SnapError, SourceError
 from pgsnap.limits import MIB
 from pgsnap.maintenance.verify.withheld import PUT_BACK, not_shown
-from pgsnap.model import Finding, Note, SnapshotId, Verdict
+from pgsnap.model import Finding, Note, Verdict
 from pgsnap.repository.access import closing_command, open_to_others
 from pgsnap.repository.places.address import Address
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
-from pgsnap.repository.snapshots.losses import accepted_losses
 from pgsnap.schedulers.cron import parse_cron
 from pgsnap.schedulers.daemons import Idle
 from pgsnap.schedulers.state import Installed, RunRecord, State
@@ -27,11 +26,12 @@ from pgsnap.targets.swap.kept import NotedKept
 from pgsnap.values import dataclass
 from pgsnap.words import size
 from pgsnap.workflows.notes.kept_databases import read_kept_notes
-from pgsnap.workflows.notes.verdicts import VERDICT, chronological
+from pgsnap.workflows.notes.verdicts import VERDICT
 from pgsnap.workflows.retention.policy import RETIRE_AFTER
 from pgsnap.workflows.sync.records import PushRecord
 from pgsnap.workflows.watch import facts
 from pgsnap.workflows.watch.ages import MAX_DRILL_AGE, span
+from pgsnap.workflows.watch.damage import MEND, known_damage
 from pgsnap.workflows.watch.label_states import Labels, LabelState
 from pgsnap.workflows.watch.remote_states import RemoteState
 from pgsnap.workflows.watch.server_databases import committed_databases, half_dropped_databases
@@ -166,25 +166,11 @@ def _drill(report: CheckReport, state: LabelState, max_age: timedelta | None) ->
 def _damage(
     report: CheckReport, repo: Repository, labels: Sequence[str], verdicts: Sequence[Note]
 ) -> None:
-    marks = repo.damaged_count()
-    if marks:
-        words = "1 stored chunk is" if marks == 1 else f"{marks} stored chunks are"
-        report.add(Verdict.FAILED, "damage", f"{words} marked as damaged: snap repair")
-    last: dict[SnapshotId, Note] = {}
-    for note in chronological(verdicts, report.now):
-        if note.snapshot is not None and note.body.get("by") == "verify":
-            last[note.snapshot] = note
-    ill = {snapshot for snapshot, note in last.items() if note.body.get("findings") != 0}
-    ill -= accepted_losses(repo).keys()
+    for one in known_damage(repo, labels, verdicts, report.now):
+        report.add(one.verdict, one.check, f"{one.reason}: {one.help}", one.database)
     for label, name in repo.tags.damaged(labels[0] if len(labels) == 1 else None):
-        text = f'tag "{name}" of {label} is damaged, so log and gc stop: snap repair'
+        text = f'tag "{name}" of {label} is damaged, so log and gc stop: {MEND}'
         report.add(Verdict.FAILED, "damage", text, label)
-    for label in labels:
-        found = [snapshot.hex()[:12] for snapshot in repo.newest(label) if snapshot in ill]
-        if found:
-            which = f"snapshot {found[0]}" if len(found) == 1 else f"{len(found)} snapshots"
-            text = f"verify found damage in {which} of {label}: snap repair"
-            report.add(Verdict.FAILED, "damage", text, label)
 
 
 def _space(report: CheckReport, repo: Repository) -> None:

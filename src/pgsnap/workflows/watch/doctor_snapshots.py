@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pgsnap.model import Finding, Note, Verdict
+from pgsnap.model import Finding, Verdict
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chains
-from pgsnap.workflows.notes.verdicts import DRILL_NOTE_BYTES_MIN, VERDICT
+from pgsnap.workflows.notes.verdicts import VERDICT
 from pgsnap.workflows.watch import facts
+from pgsnap.workflows.watch.damage import known_damage
 from pgsnap.workflows.watch.label_states import Labels, LabelState
 
 
@@ -22,7 +23,8 @@ def look_at_snapshots(
     server: Callable[[], str],
     retire_after: timedelta,
 ) -> list[Finding]:
-    """Return the steps about the newest snapshot of each database, and about its last drill."""
+    """Return the steps about the newest snapshot of each database, about its last drill, and about
+    what is known to be damaged."""
     labels = repo.databases()
     commit = "snap schedule run commit" if len(expected) > 1 else "snap commit -m now"
     if not labels:
@@ -34,7 +36,8 @@ def look_at_snapshots(
     is_one = len({*labels, *expected}) == 1
     # The server is asked only if it makes a difference.
     here = server() if any(map(chains.is_divided, labels)) else ""
-    known = Labels(repo, chains, now, _drills(repo), expected, here, retire_after)
+    verdicts = list(repo.sound_notes(VERDICT))
+    known = Labels(repo, chains, now, verdicts, expected, here, retire_after)
     for label in [*labels, *(name for name in expected if name not in labels)]:
         found = known.counted(label)
         if found.retired:
@@ -52,11 +55,9 @@ def look_at_snapshots(
         for one in found.ahead:
             text, way = f"{one.reason}: a clock was wrong", f"Where it is not needed: {one.help}"
             steps.append(replace(one, reason=text, help=way))
+    for one in known_damage(repo, labels, verdicts, now):
+        steps.append(replace(one, help=f"Mend it, from a copy too (--from PATH): {one.help}"))
     return steps
-
-
-def _drills(repo: Repository) -> list[Note]:
-    return list(repo.sound_notes(VERDICT, bytes_min=DRILL_NOTE_BYTES_MIN))
 
 
 def _age(state: LabelState, now: datetime, way: str) -> Finding:
