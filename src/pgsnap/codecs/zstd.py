@@ -124,6 +124,9 @@ def decompress_chain(frames: Sequence[bytes], sizes: Sequence[int]) -> bytes:
     try:
         for frame, size in zip(frames, sizes, strict=True):
             _check_size(frame, size)
+        if len(frames) == 1:
+            # A chain's last chunk is copied from its buffer once more.
+            return _decompressor().decompress(frames[0])
         plain = _decompressor().decompress_content_dict_chain(list(frames))
     except (zstandard.ZstdError, ValueError) as error:
         raise CorruptionError("a frame does not decompress", detail=f"{error}.") from None

@@ -9,9 +9,9 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from pgsnap import interrupts
 from pgsnap.errors import CorruptionError
@@ -66,7 +66,6 @@ _LIST_DELTA_BYTES_MIN = 8 * KIB
 # Memory that a chunk, or a section's end, in a batch takes beside its bytes.
 _ITEM_BYTES = 1 * KIB
 
-_Result = TypeVar("_Result")
 _Encoded: TypeAlias = "tuple[ChunkId, Frame | None, bytes]"
 
 
@@ -95,11 +94,11 @@ class Ingest(FinishedOrAbandoned):
         self._encoder = chunks.encoder()
         self._packs = chunks.writer(self._forget_claims, new_chunks=True)
         keep_freed_chunks()
-        self._pool = ThreadPoolExecutor(
-            min(os.cpu_count() or 2, BATCHES_IN_FLIGHT),
-            thread_name_prefix="snap-store",
-            initializer=stand_back if beside_server else None,
-        )
+        workers = min(os.cpu_count() or 2, BATCHES_IN_FLIGHT)
+        initializer = stand_back if beside_server else None
+        self._pool = ThreadPoolExecutor(workers, "snap-store", initializer)
+        # Whoever splices works beside these. Neither pool has threads before it has work.
+        self.splicers = ThreadPoolExecutor(max(workers - 1, 1), "snap-splice", initializer)
         # Chunks that this commit is writing and that are not in the index yet.
         self._claimed: set[ChunkId] = set()
         self._claims = threading.Lock()
@@ -217,10 +216,6 @@ class Ingest(FinishedOrAbandoned):
         chunks = (*self._side_chunker.feed(data), *self._side_chunker.finish())
         return [chunk.data for chunk in chunks]
 
-    def submit(self, work: Callable[..., _Result], *arguments: object) -> Future[_Result]:
-        """Have a thread of the pool do some *work*."""
-        return self._pool.submit(work, *arguments)
-
     def encode_new(
         self, texts: Sequence[tuple[bytes, Like]], bases: Chains
     ) -> list[tuple[ChunkId, Frame | None, bytes]]:
@@ -271,10 +266,12 @@ class Ingest(FinishedOrAbandoned):
         """Wait until everything stored is durable and indexed."""
         self._packs.finish()
         self._pool.shutdown()
+        self.splicers.shutdown()
 
     def abandon(self) -> None:
         """Stop. What is already written is left for `snap gc`."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.splicers.shutdown(wait=True, cancel_futures=True)
         self._packs.abandon()
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -211,7 +212,8 @@ class _PieceText:
             self._new = piece.edits.text
             self.added_rows = sum(piece.edits.added)
         self._old = b"".join([former[start:stop] for start, stop, _ in self._regions])
-        self.removed_rows = self._old.count(b"\n")
+        self._line_ends = (np.frombuffer(self._old, np.uint8) == LINE_END).nonzero()[0]
+        self.removed_rows = len(self._line_ends)
 
     def check(self) -> None:
         """Raise SpliceMismatch unless the text removed is whole blocks with their rows."""
@@ -222,14 +224,17 @@ class _PieceText:
                 raise SpliceMismatch("a block does not begin where a row ended")
         if piece.edits is None:
             return
-        edits, start_of = piece.edits, piece.start
-        for start, stop, rows in zip(edits.starts, edits.stops, edits.rows, strict=True):
-            if stop > piece.stop:
-                # It ends in a later chunk.
-                break
-            start, stop = start - start_of, stop - start_of
-            is_whole = start == stop or former[stop - 1] == LINE_END
-            if not is_whole or former.count(b"\n", start, stop) != rows:
+        edits, old = piece.edits, self._old
+        sizes = [stop - start for start, stop in zip(edits.starts, edits.stops, strict=True)]
+        if edits.stops[-1] > piece.stop:
+            # The last block ends in a later chunk.
+            sizes.pop()
+        # Where each ends in the old text; before the first is what an earlier edit removes.
+        ends = list(accumulate(sizes, initial=piece.begin - piece.removed_from))
+        rows = self._line_ends.searchsorted(ends).tolist()
+        for number, (size, counted) in enumerate(zip(sizes, edits.rows, strict=False)):
+            is_whole = not size or old[ends[number + 1] - 1] == LINE_END
+            if not is_whole or rows[number + 1] - rows[number] != counted:
                 raise other_rows()
 
     def regions(self) -> list[tuple[int, int, int, int]]:

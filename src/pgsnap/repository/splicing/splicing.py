@@ -4,7 +4,7 @@ Only chunks in which something changed are read and written, and only the nodes 
 of the recipe stays. A chunk that got too large is cut, and one that got too small is joined with
 the next.
 
-changed blocks -> edits -> units -> batches -> [pool: read, check, splice, encode] -> in order ->
+changed blocks -> edits -> units -> batches -> [job: read, check, splice, encode] -> in order ->
 packs, recipe; leaves, of which those that changed are read from what is in hand.
 """
 
@@ -13,11 +13,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from pgsnap import interrupts
 from pgsnap.chunking.leaf_updates import Edit, update_leaves
 from pgsnap.chunking.leaves import Leaf, LeafTree, encode_leaf
 from pgsnap.errors import CorruptionError, ObjectNotFound
@@ -39,6 +38,7 @@ from pgsnap.repository.splicing.block_edits import (
     SpliceMismatch,
     joined,
 )
+from pgsnap.repository.splicing.jobs import Job
 from pgsnap.repository.splicing.spliced_text import Piece, Spliced, Unit, spliced
 from pgsnap.repository.splicing.watching import ADDED, REMOVED, TextSink
 
@@ -103,7 +103,7 @@ class _Splicing:
         self._bounds = ingest.chunks.config.chunker
         self._edits = _Edits(edits)
         self._plan = self._items()
-        self._under_way: deque[tuple[_Items, Future[list[Spliced]] | None]] = deque()
+        self._under_way: deque[tuple[_Items, Job[list[Spliced]] | None]] = deque()
         self._planned: deque[Edit] = deque()
         self._removed_rows = 0
         # The new text that is known so far, and not read past: where each part begins, and what it
@@ -184,10 +184,11 @@ class _Splicing:
         units = [item for item in items if isinstance(item, Unit)]
         for unit in units:
             self._planned += unit.edits()
-        future = None
+        job = None
         if units:
-            future = self._ingest.submit(spliced, self._ingest, units, self._sink is not None)
-        self._under_way.append((items, future))
+            ingest = self._ingest
+            job = Job(ingest.splicers, partial(spliced, ingest, units, self._sink is not None))
+        self._under_way.append((items, job))
         return True
 
     def _items(self) -> Iterator[_Kept | Unit]:
@@ -233,8 +234,9 @@ class _Splicing:
 
     def _collect(self) -> None:
         """Take the result of the oldest batch."""
-        items, future = self._under_way.popleft()
-        results = iter(interrupts.result(future) if future is not None else ())
+        items, job = self._under_way.popleft()
+        later = (each for _, each in self._under_way if each is not None)
+        results = iter(job.result(later) if job is not None else ())
         for item in items:
             if not isinstance(item, Unit):
                 self._keep(*item)
@@ -269,11 +271,11 @@ class _Splicing:
     def settle(self) -> None:
         """Write what was encoded, also after an error: nobody else would, since it is claimed."""
         while self._under_way:
-            _, future = self._under_way.popleft()
-            if future is None or future.cancel():
+            _, job = self._under_way.popleft()
+            if job is None or job.cancel():
                 continue
             try:
-                results = interrupts.result(future)
+                results = job.result(())
             except (CorruptionError, ObjectNotFound, SpliceMismatch):
                 continue
             for found in results:
