@@ -318,3 +318,39 @@ def test_what_holds_a_database_is_named_and_nothing_is_restored(
     finally:
         database.psql(f"ROLLBACK PREPARED '{slot}'")
         database.psql(f"SELECT pg_drop_replication_slot('{slot}')")
+
+
+def test_marks_of_cycles_that_the_server_cannot_read_back_come_back(
+    repo: Repository, database: Database
+) -> None:
+    def walk(marks: str) -> str:
+        return (
+            "WITH RECURSIVE r (a) AS (SELECT 1 UNION ALL SELECT a % 3 + 1 FROM r)"
+            f" CYCLE a SET c {marks} USING p SELECT a, c::text AS c FROM r"
+        )
+
+    marks = {
+        "letters": "TO 'y' DEFAULT 'n'",
+        "days": "TO date '2020-01-01' DEFAULT NULL",
+        "spans": "TO interval '1' DAY DEFAULT interval '2:03' HOUR TO MINUTE",
+        "moods": "TO mood 'it''s' DEFAULT mood 'no'",
+        "short": "TO varchar(2) 'abc' DEFAULT NULL",
+        "slashes": r"TO E'\\' DEFAULT ''",
+        "bits": "TO B'1' DEFAULT B'0'",
+        "plain": "TO 1 DEFAULT 2",
+    }
+    database.psql("CREATE TYPE mood AS ENUM ('it''s', 'no'); CREATE TABLE t (a int, c text)")
+    for name, each in marks.items():
+        database.psql(f"CREATE VIEW {name} AS {walk(each)}")
+    query = walk(marks["letters"])
+    database.psql(
+        f"CREATE MATERIALIZED VIEW kept AS {query};"
+        f"CREATE RULE also AS ON DELETE TO t DO ALSO INSERT INTO t {query};"
+        f"CREATE POLICY p ON t USING ('y' IN (SELECT q.c FROM ({query}) q));"
+    )
+    database.psql(f"CREATE FUNCTION f() RETURNS text BEGIN ATOMIC SELECT c FROM ({query}) q; END")
+    expected = {name: database.psql(f"SELECT * FROM {name}") for name in (*marks, "kept")}
+    with round_trip(repo, database) as trip:
+        assert trip.report.warnings == ()
+        for name, rows in expected.items():
+            assert trip.copy.psql(f"SELECT * FROM {name}") == rows

@@ -335,6 +335,20 @@ def test_who_owns_database_and_tables_needs_no_more_rights(
     assert definition(database, "t").count(f"OWNER TO {role}") == 2
 
 
+def test_a_tables_policy_with_marks_that_the_server_cannot_read_back_comes_back(
+    repo: Repository, database: Database
+) -> None:
+    walk = "WITH RECURSIVE r (a) AS (SELECT 1 UNION ALL SELECT a % 3 + 1 FROM r)"
+    database.psql(
+        "CREATE TABLE t (a int); CREATE POLICY p ON t USING (EXISTS ("
+        f"{walk} CYCLE a SET c TO 'y' DEFAULT 'n' USING w SELECT FROM r WHERE c = 'y'))"
+    )
+    snapshot = commit_database(repo, server_of(database))
+    before = definition(database, "t")
+    assert again(repo, snapshot, database, "t", replace=True).rows == 0
+    assert definition(database, "t") == before
+
+
 @pytest.mark.parametrize("option", ["--use-set-session-authorization", "--no-owner"])
 def test_tables_of_other_ways_to_dump_have_the_owner_that_the_dump_says(
     repo: Repository, database: Database, tmp_path: Path, option: str

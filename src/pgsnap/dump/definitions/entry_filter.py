@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from pgsnap.dump.definitions.bound_extension import BoundExtension
 from pgsnap.dump.definitions.ddl import GRANTOR
-from pgsnap.dump.definitions.mending import Identities
+from pgsnap.dump.definitions.mending import MARKED_TYPES, Identities, with_constant_marks
 from pgsnap.dump.definitions.table_parts import TableName, foreign_key_ends, without_owner
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
@@ -162,6 +162,8 @@ class _Filter:
             text = self._identities.mended(text)
         elif self._type == b"SEQUENCE SET":
             text = self._identities.wide_values(text)
+        elif self._type in MARKED_TYPES:
+            text = with_constant_marks(text)
         if self._what.public and self._type == b"SCHEMA":
             text = _MAKES_PUBLIC.sub(b"CREATE SCHEMA IF NOT EXISTS ", text, count=1)
         if self._what.rights and self._type in _RIGHTS:

@@ -4,6 +4,10 @@ pg_dump does not write the type of an identity column's sequence. One that was m
 column (``ALTER SEQUENCE … AS bigint``) has bounds or a value in the dump that a sequence of the
 column's type rejects. It gets the smallest type that can have them: beyond integer's range there is
 only one, and for a smallint column it makes no difference which of the others it is.
+
+``CYCLE id SET mark TO 'y' DEFAULT 'n' USING path`` takes constants. The server keeps them with
+their type and shows them with a cast, ``'y'::text``: an expression, so a syntax error. The same
+constant is ``text 'y'``. There is no such notation for arrays, which stay as they are.
 """
 
 from __future__ import annotations
@@ -26,6 +30,25 @@ _SETVAL = re.compile(
     rb"^SELECT pg_catalog\.setval\('(?P<name>(?:[^']|'')+)', (?P<value>-?\d+), (?:true|false)\);",
     re.M,
 )
+MARKED_TYPES = frozenset(
+    (b"VIEW", b"MATERIALIZED VIEW", b"RULE", b"POLICY", b"FUNCTION", b"PROCEDURE")
+)
+"""The types of entries with queries that the server has parsed, and shows in its own words."""
+
+_STRING = rb"'(?:[^']|'')*'"
+_VALUE = rb"(?:[EBX]?%b|[^\s':]+)" % _STRING
+_TYPE = rb'(?:::(?:"(?:[^"]|"")+"|[^"\':;])+?)?'
+_MARKS = re.compile(
+    rb"(?P<set> CYCLE %(name)b(?:, %(name)b)* SET %(name)b)"
+    rb" TO (?P<mark>%(value)b)(?P<type>%(type)b)"
+    rb" DEFAULT (?P<default>%(value)b)(?P<default_type>%(type)b)(?= USING )"
+    % {b"name": _NAME, b"value": _VALUE, b"type": _TYPE}
+)
+# What has no clauses in it. The header of an entry is a comment.
+_CLOSED = re.compile(rb'--[^\n]*|"(?:[^"]|"")*"|%b' % _STRING)
+# A body that the server has not parsed, and that nobody may change.
+_BODY = re.compile(rb"^ +AS [$']", re.M)
+_INTERVAL = re.compile(rb"(interval)( [a-z].*)")
 _INTEGER_MAX = 2**31 - 1
 _SMALLINT_MAX = 2**15 - 1
 
@@ -97,3 +120,32 @@ class Identities:
         if name in self._small and not -_SMALLINT_MAX - 1 <= value <= _SMALLINT_MAX:
             return b"integer"
         return b""
+
+
+def with_constant_marks(text: bytes) -> bytes:
+    """Return an entry of one of the MARKED_TYPES with marks of cycles that the server can read."""
+    if b" CYCLE " not in text or _BODY.search(text):
+        return text
+    closed = [found.span() for found in _CLOSED.finditer(text)]
+
+    def constant(match: re.Match[bytes]) -> bytes:
+        if any(start < match.start() < end for start, end in closed):
+            return match[0]
+        mark = _constant(match["mark"], match["type"])
+        default = _constant(match["default"], match["default_type"])
+        return b"%b TO %b DEFAULT %b" % (match["set"], mark, default)
+
+    return _MARKS.sub(constant, text)
+
+
+def _constant(value: bytes, cast: bytes) -> bytes:
+    """Return the constant for the expression that is made of *value* and *cast*."""
+    kind = cast.removeprefix(b"::")
+    if not kind or kind.endswith(b"]"):
+        return value + cast
+    if not value.endswith(b"'") or value[:1] in (b"B", b"X"):
+        # NULL, or bits.
+        return value
+    if fields := _INTERVAL.fullmatch(kind):
+        return fields[1] + b" " + value + fields[2]
+    return kind + b" " + value

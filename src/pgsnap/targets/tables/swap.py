@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pgsnap.dump.definitions.mending import Identities
+from pgsnap.dump.definitions.mending import Identities, with_constant_marks
 from pgsnap.dump.definitions.table_parts import TableName, TableParts, quoted, with_names
 from pgsnap.dump.entries import decode, encode
 from pgsnap.limits import IDENTIFIER_BYTES_MAX
@@ -82,8 +82,9 @@ def renamed(
 ) -> str:
     """Return definitions with the staged names."""
     # As bytes, as a whole dump is processed; invalid UTF-8 passes unchanged.
-    mended = (decode(identities.mended(encode(text, "UTF8")), "UTF8") for text in texts)
-    return "".join(f"{with_names(text, names)}\n" for text in mended)
+    as_bytes = (encode(text, "UTF8") for text in texts)
+    mended = (with_constant_marks(identities.mended(text)) for text in as_bytes)
+    return "".join(f"{with_names(decode(text, 'UTF8'), names)}\n" for text in mended)
 
 
 def sequence_values_sql(
