@@ -25,6 +25,7 @@ RUNS_MAX = 2_000
 
 _LINE_END = 10
 _COMPARED_BYTES, _COMPARED_BYTES_MAX = 8 * 1024, 64 * 1024
+_HALVED_BYTES_MIN = 256
 # Differences closer to each other than this are one edit: its numbers take as many bytes.
 _GAP_BYTES = 8
 # How many edits are looked for one by one: beyond that hashing all rows takes less time. Whether
@@ -263,7 +264,7 @@ class _CommonHead:
     """Compares two texts from place to place. Where they are known to be alike it does not look."""
 
     def __init__(self, old: bytes, new: bytes, regions: Regions | None) -> None:
-        self._old, self._new = np.frombuffer(old, np.uint8), np.frombuffer(new, np.uint8)
+        self._old, self._new = old, memoryview(new)
         if regions is None:
             regions = [(0, len(old), 0, len(new))]
         # One more, so that what follows the last one has an end.
@@ -283,14 +284,30 @@ class _CommonHead:
                 same, step = start - old_at, _COMPARED_BYTES
                 continue
             stop = min(same + step, size)
-            differ = (
-                self._old[old_at + same : old_at + stop] != self._new[new_at + same : new_at + stop]
-            )
-            first = int(differ.argmax())
-            if differ[first]:
-                return same + first
+            if not self._are_alike(old_at + same, new_at + same, stop - same):
+                return same + self._alike_before(old_at + same, new_at + same, stop - same)
             same, step = stop, min(2 * step, _COMPARED_BYTES_MAX)
         return size
+
+    # Without NumPy: other threads would take Python's lock in each of its calls, and to get it back
+    # takes longer than the comparison.
+
+    def _are_alike(self, old_at: int, new_at: int, size: int) -> bool:
+        return self._old.startswith(self._new[new_at : new_at + size], old_at)
+
+    def _alike_before(self, old_at: int, new_at: int, size: int) -> int:
+        """Return how many bytes come before the first of *size* that differs."""
+        same = 0
+        while size > _HALVED_BYTES_MIN:
+            half = size // 2
+            if self._are_alike(old_at + same, new_at + same, half):
+                same, size = same + half, size - half
+            else:
+                size = half
+        old = self._old[old_at + same : old_at + same + size]
+        new = self._new[new_at + same : new_at + same + size]
+        differ = int.from_bytes(old, "little") ^ int.from_bytes(new, "little")
+        return same + ((differ & -differ).bit_length() - 1) // 8
 
     def _number_of(self, number: int, old_at: int, new_at: int) -> int:
         """Return the first region, of those from *number* on, that ends after a place in either

@@ -285,7 +285,11 @@ def _store(
         repo.catch_up_packs()
         earlier = _to_compare_with(repo, database, formers.moment)
         live = origin.kind is SourceKind.POSTGRES
-        with Ingest(repo.chunk_store, earlier, progress, beside_server=live, watch=watch) as ingest:
+        with (
+            # A chunk of a table that many commits changed has frames in as many packs.
+            repo.many_reads(),
+            Ingest(repo.chunk_store, earlier, progress, beside_server=live, watch=watch) as ingest,
+        ):
             progress.phase(f"commit {database}")
             sections, result = _read(source, ingest)
             missed = tuple(ingest.missed)
