@@ -6,17 +6,17 @@ depends on how this program was installed.
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 _NAME = "pgsnap"
-_OF_EXTRA = re.compile(r"""(?P<package>[^;]+?)\s*;.*\bextra\s*==\s*["'](?P<extra>[\w-]+)["']""")
+_OF_EXTRA = regex(r"""(?P<package>[^;]+?)\s*;.*\bextra\s*==\s*["'](?P<extra>[\w-]+)["']""")
 # What pipx and uv leave in the environments that they make.
 _PIPX, _UV = "pipx_metadata.json", "uv-receipt.toml"
 

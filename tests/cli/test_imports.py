@@ -18,7 +18,9 @@ from pgsnap.cli import main
 main(sys.argv[1:])
 print("\\n", *sys.modules)
 """
-STARTED = {"cli", "errors", "extras", "files", "interrupts", "limits", "values", "words"}
+STARTED = {
+    *("cli", "errors", "extras", "files", "interrupts", "limits", "patterns", "values", "words"),
+}
 # How snap.toml names a repository, and programs of PostgreSQL.
 SETTINGS = STARTED | {"repository", "runners", "stores"}
 STORED = SETTINGS | {"codecs", "format", "model", "progress", "sealing", "workflows"}
@@ -44,8 +46,8 @@ LIBRARIES = {
 USES = {
     # For the schema of a new index.
     "init other": {"sqlite_utils", "logging", "secrets", "random", "tempfile"},
-    # Frames are read on threads, and a dump has a key that nobody guesses.
-    "cat latest": {"concurrent.futures", "logging", "secrets", "random"},
+    # Frames are read on threads.
+    "cat latest": {"concurrent.futures", "logging"},
 }
 # What these do of rows, where they have to, they import then.
 WITHOUT_NUMPY = (

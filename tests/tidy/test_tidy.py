@@ -50,6 +50,20 @@ def test_the_table_of_rooms_names_every_room() -> None:
     assert single <= {*LEVEL, "__init__", "__main__"}
 
 
+def test_no_import_compiles_a_regular_expression() -> None:
+    """What an import runs; the keeper is started without the package."""
+
+    def calls(node: ast.AST) -> list[str]:
+        inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        below = [each for each in ast.iter_child_nodes(node) if not isinstance(each, inner)]
+        own = [ast.unparse(node.func)] if isinstance(node, ast.Call) else []
+        return own + [name for each in below for name in calls(each)]
+
+    for path in MODULES:
+        if path.stem not in ("patterns", "keeper"):
+            assert "re.compile" not in calls(parsed(path)), f"{path}: patterns.regex"
+
+
 def test_imports_point_up() -> None:
     for path in MODULES:
         room = room_of(path)

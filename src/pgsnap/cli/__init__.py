@@ -36,7 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pgsnap.cli.one_thread import load_numpy_with_one_thread
 
         load_numpy_with_one_thread()
-        # Modules are many objects and no garbage: looking through them takes a twentieth of a start.
+        # Modules are many objects and no garbage: looking through them takes a twentieth of a
+        # start.
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     from pgsnap import interrupts
 

@@ -17,12 +17,13 @@ from pgsnap.cli.config.keys import Key
 from pgsnap.cli.config.snap_toml import KEYS
 from pgsnap.cli.help_text import GLOBAL_PANEL
 from pgsnap.errors import EXIT_CODES
+from pgsnap.patterns import regex
 
 # The second is the name of the same program where `snap` is Ubuntu's package manager.
 NAMES = ("snap", "pgsnap")
 CHARACTERS = {"\\": "\\e", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha", "-": "\\-"}
-_OPTION = re.compile(r"--?[a-z][a-z-]*")
-_CODE = re.compile(r"`([^`]+)`")
+_OPTION = regex(r"--?[a-z][a-z-]*")
+_CODE = regex(r"`([^`]+)`")
 
 
 def pages(day: str) -> Iterator[tuple[str, str]]:

@@ -19,13 +19,14 @@ from pgsnap import interrupts
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.demo import sample
 from pgsnap.errors import SnapError
+from pgsnap.patterns import regex
 from pgsnap.runners.programs import ended, output
 from pgsnap.values import dataclass
 
 DATABASE = "shop"
 
 # Lines that differ between two dumps of the same database: pg_dump's random key.
-_RANDOM_LINE = re.compile(rb"^\\(?:un)?restrict [A-Za-z0-9]+$", re.MULTILINE)
+_RANDOM_LINE = regex(rb"^\\(?:un)?restrict [A-Za-z0-9]+$", re.MULTILINE)
 
 _COUNTS = """
 SELECT format('%s users (%s columns), %s orders, %s messages, average price %s',

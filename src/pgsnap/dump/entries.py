@@ -13,6 +13,7 @@ import re
 from typing import NamedTuple
 
 from pgsnap.model import SectionKind
+from pgsnap.patterns import regex
 
 # The kind of each entry type of pg_dump 14 to 19 (and older), if the type determines it. The major
 # versions differ in which types they write, never in what a type means: up to 16 a large object is
@@ -44,7 +45,7 @@ _KINDS = {type_name.encode(): kind for kind, types in _TYPES.items() for type_na
 BESIDE_RUN = frozenset({SectionKind.DATABASE, SectionKind.STATISTICS})
 """Kinds of entries that occur between others, and do not affect the kind of those after them."""
 
-ENTRY = re.compile(
+ENTRY = regex(
     rb"^--\r?\n(?:-- (?:TOC entry |Dependencies:).*\n)*"
     rb"-- (?:Data for |Statistics for )?Name: (?P<name>.*); Type: (?P<type>[A-Z ]+); "
     rb"Schema: (?P<schema>.*?); Owner: ?(?P<owner>.*?)(?:; Tablespace: .*?)?\r?\n--",
@@ -55,15 +56,13 @@ ENTRY = re.compile(
 pg_dump writes line ends in names as spaces, but does not escape ``; Type: ``: the last match is the
 true one, unless a schema's name contains it.
 """
-DUMP_BEGIN = re.compile(rb"\s*--\r?\n-- PostgreSQL database dump\r?\n--\r?\n")
-DUMP_END = re.compile(rb"^--\r?\n-- PostgreSQL database dump complete\r?\n--\r?\n", re.M)
-CLUSTER_BEGIN = re.compile(rb"\s*--\r?\n-- PostgreSQL database cluster dump\r?\n--\r?\n")
-CLUSTER_END = re.compile(rb"^--\r?\n-- PostgreSQL database cluster dump complete\r?\n--\r?\n", re.M)
+DUMP_BEGIN = regex(rb"\s*--\r?\n-- PostgreSQL database dump\r?\n--\r?\n")
+DUMP_END = regex(rb"^--\r?\n-- PostgreSQL database dump complete\r?\n--\r?\n", re.M)
+CLUSTER_BEGIN = regex(rb"\s*--\r?\n-- PostgreSQL database cluster dump\r?\n--\r?\n")
+CLUSTER_END = regex(rb"^--\r?\n-- PostgreSQL database cluster dump complete\r?\n--\r?\n", re.M)
 
 _IDENTIFIER = rb'(?:"(?:[^"]|"")+"|[A-Za-z_\x80-\xff][A-Za-z0-9_$\x80-\xff]*)'
-_COPY = re.compile(
-    rb"\\?COPY\s+(?:BINARY\s+)?(%b)(?:\s*\.\s*(%b))?" % (_IDENTIFIER, _IDENTIFIER), re.I
-)
+_COPY = regex(rb"\\?COPY\s+(?:BINARY\s+)?(%b)(?:\s*\.\s*(%b))?" % (_IDENTIFIER, _IDENTIFIER), re.I)
 
 # PostgreSQL's names of client encodings where Python's differ by more than case and punctuation.
 _CODECS = {

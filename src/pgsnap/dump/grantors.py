@@ -14,11 +14,12 @@ from dataclasses import field
 from pgsnap.dump.definitions.ddl import GRANTOR
 from pgsnap.dump.definitions.statements import Kind, Token, significant, statements
 from pgsnap.dump.entries import Entry, decode
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 PUBLIC = ""
 """Stands for all roles."""
-GRANTS_AS_ANOTHER = re.compile(rb"^SET SESSION AUTHORIZATION (?=[^'\s])", re.M)
+GRANTS_AS_ANOTHER = regex(rb"^SET SESSION AUTHORIZATION (?=[^'\s])", re.M)
 """Occurs in a section if a role other than an owner grants something in it."""
 _EVERY = ("ALL", "USAGE")
 

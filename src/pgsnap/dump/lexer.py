@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from pgsnap.errors import UnusableInput
 from pgsnap.limits import HELD_BYTES_MAX
+from pgsnap.patterns import regex
 
 
 class Piece(enum.IntEnum):
@@ -57,7 +58,7 @@ _ESCAPED = rb"'(?:[^'\\]++|\\.|''){0,1000}'(?=[^'])"
 _E_PREFIX = rb"(?<=[eE])(?<![%b$][eE])" % _IDENT
 _STANDARD = rb"%b%b | (?<![eE])'[^']*+' | (?<=[%b$][eE])'[^']*+'" % (_E_PREFIX, _ESCAPED, _IDENT)
 _SETTING = rb"(?i:SET\b|SELECT\ pg_catalog\.set_config\()"
-_KEYWORD = re.compile(rb"(?i:(COPY\b))|" + _SETTING)
+_KEYWORD = regex(rb"(?i:(COPY\b))|" + _SETTING)
 # Enough bytes to decide whether a statement begins with one of the keywords.
 _KEYWORD_BYTES = 64
 
@@ -68,39 +69,36 @@ class _Grammar:
     def __init__(self, *, standard: bool) -> None:
         strings = _STANDARD if standard else _ESCAPED
         tokens = _TOKENS % {b"strings": strings, b"ident": _IDENT}
-        self.tokens = re.compile(rb"(?:%b){1,1000}" % tokens, re.X | re.S)
-        self.run = re.compile(
-            rb"(?:\s++ | (?!--|/\*|\\|(?i:COPY\b)|%b) (?:%b){0,1000};){0,1000}"
-            % (_SETTING, tokens),
-            re.X | re.S,
-        )
-        self.escape_open = re.compile(_E_PREFIX + b"'" if standard else b"'")
+        self.tokens = regex(rb"(?:%b){1,1000}" % tokens, re.X | re.S)
+        whole = rb"(?:\s++ | (?!--|/\*|\\|(?i:COPY\b)|%b) (?:%b){0,1000};){0,1000}"
+        self.run = regex(whole % (_SETTING, tokens), re.X | re.S)
+        self.escape_open = regex(_E_PREFIX + b"'" if standard else b"'")
 
 
 _STANDARD_GRAMMAR = _Grammar(standard=True)
 _BACKSLASH_GRAMMAR = _Grammar(standard=False)
 
-_COMMENT_LINES = re.compile(rb"(?:--[^\r\n]*+(?:\r\n|\r|\n))+")
-_LINE_END = re.compile(rb"[\r\n]")
-_META_LINE = re.compile(rb"\\[^\n]*+\n")
-_META_COPY = re.compile(rb"\\copy\s.*\bfrom\s+p?stdin\b", re.I | re.S)
-_COMMENT_EDGE = re.compile(rb"/\*|\*/")
-_ESCAPED_BODY = re.compile(rb"(?:[^'\\]++|\\.|''){1,1000}", re.S)
-_DOLLAR_OPEN = re.compile(rb"\$(?:[A-Za-z_\x80-\xff][%b]*+)?\$" % _IDENT)
-_DOLLAR_PART = re.compile(rb"\$[%b]*+" % _IDENT)
+_COMMENT_LINES = regex(rb"(?:--[^\r\n]*+(?:\r\n|\r|\n))+")
+_LINE_END = regex(rb"[\r\n]")
+_META_LINE = regex(rb"\\[^\n]*+\n")
+_META_COPY = regex(rb"\\copy\s.*\bfrom\s+p?stdin\b", re.I | re.S)
+_COMMENT_EDGE = regex(rb"/\*|\*/")
+_ESCAPED_BODY = regex(rb"(?:[^'\\]++|\\.|''){1,1000}", re.S)
+_DOLLAR_OPEN = regex(rb"\$(?:[A-Za-z_\x80-\xff][%b]*+)?\$" % _IDENT)
+_DOLLAR_PART = regex(rb"\$[%b]*+" % _IDENT)
 # An identifier cut off by the block's end; a longer word is a number, not a name.
 _WORD_BYTES = 128
-_CUT_WORD = re.compile(rb"[%b$]+\Z" % _IDENT)
-_REST_OF_LINE = re.compile(rb"[ \t\r\f\v]*+(?:--[^\n]*+)?\n")
-_QUOTED = re.compile(rb"""'[^']*+'|"[^"]*+"|--[^\r\n]*+|/\*.*?\*/""", re.S)
-_FROM_STDIN = re.compile(rb"COPY\b.*\bFROM\s+STDIN\b", re.I | re.S)
-_CONFORMING = re.compile(
+_CUT_WORD = regex(rb"[%b$]+\Z" % _IDENT)
+_REST_OF_LINE = regex(rb"[ \t\r\f\v]*+(?:--[^\n]*+)?\n")
+_QUOTED = regex(rb"""'[^']*+'|"[^"]*+"|--[^\r\n]*+|/\*.*?\*/""", re.S)
+_FROM_STDIN = regex(rb"COPY\b.*\bFROM\s+STDIN\b", re.I | re.S)
+_CONFORMING = regex(
     rb"SET\s+(?:SESSION\s+)?standard_conforming_strings(?:\s*=\s*|\s+TO\s+)'?(\w+)", re.I
 )
-_ROWS_END_HERE = re.compile(rb"\\\.\r?\n")
-_ROWS_END = re.compile(rb"\n(?=\\\.\r?\n)")
-_CUT_ROWS_END_HERE = re.compile(rb"\\(?:\.\r?)?\Z")
-_CUT_ROWS_END = re.compile(rb"(?<=\n)\\(?:\.\r?)?\Z")
+_ROWS_END_HERE = regex(rb"\\\.\r?\n")
+_ROWS_END = regex(rb"\n(?=\\\.\r?\n)")
+_CUT_ROWS_END_HERE = regex(rb"\\(?:\.\r?)?\Z")
+_CUT_ROWS_END = regex(rb"(?<=\n)\\(?:\.\r?)?\Z")
 # The end of a table's rows within this distance is found without searching the rest of the block.
 _NEAR_BYTES = 4096
 

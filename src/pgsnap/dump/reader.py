@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from pgsnap.dump.entries import CLUSTER_BEGIN, DUMP_BEGIN
@@ -12,11 +11,12 @@ from pgsnap.dump.summary import DumpSummary
 from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.model import DumpEvent
+from pgsnap.patterns import regex
 
 # Enough to recognise the input's format: a tar header is 512 bytes.
 _SNIFF_BYTES = 512
 # How the output of other databases' tools begins.
-_OTHER_DATABASE = re.compile(
+_OTHER_DATABASE = regex(
     rb"\s*(?:/\*M!.*?\*/\s*)?-- (?P<mysql>MySQL|MariaDB|phpMyAdmin) (?:SQL )?[Dd]ump\b"
     rb"|PRAGMA foreign_keys=|SQLite format 3\0"
 )

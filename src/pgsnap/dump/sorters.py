@@ -22,23 +22,22 @@ from pgsnap.dump.writer import SectionWriter
 from pgsnap.errors import DumpIncomplete, UnusableInput
 from pgsnap.limits import HELD_BYTES_MAX
 from pgsnap.model import SectionKind, VolatileKind
+from pgsnap.patterns import regex
 
-_CLIENT_ENCODING = re.compile(
+_CLIENT_ENCODING = regex(
     rb"SET\s+(?:SESSION\s+)?client_encoding(?:\s*=\s*|\s+TO\s+)'?([\w-]+)", re.I
 )
 # SETs that pg_dump writes before the header of the entry that they apply to.
-_LEADS_ENTRY = re.compile(
+_LEADS_ENTRY = regex(
     rb"SET (?:default_tablespace|default_table_access_method|search_path) = |SET SESSION AUTH"
 )
 # What may come between the header of a table's rows and its COPY statement.
-_ALTER_TABLE = re.compile(rb"\s*ALTER TABLE\s")
+_ALTER_TABLE = regex(rb"\s*ALTER TABLE\s")
 # What pg_restore --single-transaction writes before the SETs.
-_BEGIN = re.compile(rb"(?:\s*BEGIN;)?\s*")
+_BEGIN = regex(rb"(?:\s*BEGIN;)?\s*")
 # What -c -C writes before the first entry.
-_CHANGES_DATABASE = re.compile(
-    rb"(?:DROP DATABASE|UPDATE pg_catalog\.pg_database|ALTER DATABASE)\s"
-)
-_VERSION = re.compile(rb"-- Dumped (from database|by pg_dump) version ([^\r\n]*)")
+_CHANGES_DATABASE = regex(rb"(?:DROP DATABASE|UPDATE pg_catalog\.pg_database|ALTER DATABASE)\s")
+_VERSION = regex(rb"-- Dumped (from database|by pg_dump) version ([^\r\n]*)")
 
 
 class Sorter(Protocol):

@@ -7,9 +7,8 @@ and the server's.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
-import string
 from collections.abc import Iterable, Iterator, Sequence
 
 from pgsnap.errors import CorruptionError
@@ -21,20 +20,18 @@ from pgsnap.model import (
     VolatileKind,
     VolatileLine,
 )
+from pgsnap.patterns import regex
 
 # pg_dump's own length and alphabet (src/bin/pg_dump/pg_dump.c, generate_restrict_key).
 RESTRICT_KEY_CHARS = 63
-_ALPHABET = string.ascii_letters + string.digits
 
 _SHAPES = {
-    VolatileKind.RESTRICT: re.compile(rb"\\restrict [A-Za-z0-9]+(\r?\n)"),
-    VolatileKind.UNRESTRICT: re.compile(rb"\\unrestrict [A-Za-z0-9]+(\r?\n)"),
-    VolatileKind.VERSION: re.compile(
-        rb"-- Dumped (?:from database|by pg_dump) version [^\r\n]*(\r?\n)"
-    ),
+    VolatileKind.RESTRICT: regex(rb"\\restrict [A-Za-z0-9]+(\r?\n)"),
+    VolatileKind.UNRESTRICT: regex(rb"\\unrestrict [A-Za-z0-9]+(\r?\n)"),
+    VolatileKind.VERSION: regex(rb"-- Dumped (?:from database|by pg_dump) version [^\r\n]*(\r?\n)"),
 }
 # At the beginning of a line, which a lone carriage return ends too.
-_VERSION_LINE = re.compile(rb"(?<![^\r\n])" + _SHAPES[VolatileKind.VERSION].pattern)
+_VERSION_LINE = regex(rb"(?<![^\r\n])" + _SHAPES[VolatileKind.VERSION].pattern)
 
 
 def volatile_kind(line: bytes) -> VolatileKind | None:
@@ -49,7 +46,7 @@ def version_lines(lines: bytes) -> Iterator[re.Match[bytes]]:
 
 def fresh_restrict_key() -> str:
     """Return a random key, which the dump's author cannot know."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(RESTRICT_KEY_CHARS))
+    return os.urandom(RESTRICT_KEY_CHARS).hex()[:RESTRICT_KEY_CHARS]
 
 
 def put_back(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import re
 from datetime import datetime
 
 from blake3 import blake3
@@ -13,6 +12,7 @@ from pgsnap.format.envelope import ObjectKind, unwrap, wrap
 from pgsnap.format.record import RecordReader, RecordWriter
 from pgsnap.format.times import from_micros, to_micros
 from pgsnap.model import HASH_BYTES, PackId, SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 GONE_TAG_TOKEN = 1
@@ -29,7 +29,7 @@ SNAPSHOTS_MAX = 400_000
 NAMES_MAX = 20_000
 """So many fit into an entry, whatever their length."""
 
-_NAME = re.compile(r"tags/[^/]+/[^/]+/[0-9]{8,18}|gc/notes/(?:un)?forgotten/[0-9a-f]{64}")
+_NAME = regex(r"tags/[^/]+/[^/]+/[0-9]{8,18}|gc/notes/(?:un)?forgotten/[0-9a-f]{64}")
 
 
 class Phase(enum.IntEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 
 from pgsnap.errors import CorruptionError
@@ -31,6 +30,7 @@ from pgsnap.model import (
     RepositoryConfig,
     Tag,
 )
+from pgsnap.patterns import regex
 
 (
     CONFIG_ID,
@@ -52,7 +52,7 @@ _TAG_HEAD = head(ObjectKind.TAG)
 _SNAPSHOT_AND_TIME = struct.Struct(f"<6s{HASH_BYTES}s6sq")
 _USUAL_HEADERS = FIELD.pack(TAG_SNAPSHOT, HASH_BYTES), FIELD.pack(TAG_TIME, 8)
 
-_REPOSITORY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
+_REPOSITORY_ID = regex(r"[0-9A-Za-z]{1,64}")
 
 
 def encode_config(config: RepositoryConfig) -> bytes:

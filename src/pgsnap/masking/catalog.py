@@ -19,26 +19,27 @@ from pgsnap.dump.definitions.table_parts import (
     attached,
     qualified_names,
 )
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 _WORD = r'(?:"(?:[^"]|"")+"|[^\s",.()]+)'
 _LIST = rf"\(((?:PERIOD )?{_WORD}(?:, (?:PERIOD )?{_WORD})*(?: WITHOUT OVERLAPS)?)\)"
-_UNIQUE = re.compile(
+_UNIQUE = regex(
     rf"\bADD CONSTRAINT ({_WORD}) (?:PRIMARY KEY|UNIQUE(?: NULLS NOT DISTINCT)?) {_LIST}"
 )
-_UNIQUE_INDEX = re.compile(
+_UNIQUE_INDEX = regex(
     rf"^CREATE UNIQUE INDEX ({_WORD}) ON (?:ONLY )?\S.*? USING \w+ {_LIST}"
     r"(?: INCLUDE \(.*?\))?(?: NULLS NOT DISTINCT)?",
     re.M,
 )
-_FOREIGN = re.compile(
+_FOREIGN = regex(
     rf"\bADD CONSTRAINT ({_WORD}) FOREIGN KEY {_LIST} REFERENCES ({_WORD}\.{_WORD}){_LIST}"
     r"(?: MATCH FULL)?"
 )
-_NAMES = re.compile(_WORD)
-_INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
-_PARTITIONED = re.compile(r"^PARTITION BY (?:RANGE|LIST|HASH) (\(.*\))", re.M | re.S)
-_TYPED = re.compile(rf"CREATE (?:UNLOGGED )?TABLE {_WORD}\.{_WORD} OF ")
+_NAMES = regex(_WORD)
+_INHERITS = regex(r"^INHERITS \((.*)\)", re.M)
+_PARTITIONED = regex(r"^PARTITION BY (?:RANGE|LIST|HASH) (\(.*\))", re.M | re.S)
+_TYPED = regex(rf"CREATE (?:UNLOGGED )?TABLE {_WORD}\.{_WORD} OF ")
 _TEXTS = ("text", "character varying", "character", "bpchar", "name", "citext")
 # How many characters values have where the type has no number.
 _WIDTHS = {"character": 1, "name": 63}

@@ -15,6 +15,7 @@ from pgsnap.dump.entries import decode, encode
 from pgsnap.errors import CorruptionError
 from pgsnap.masking.masks import Kind, Rule
 from pgsnap.masking.paths import Place, places_of
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 Field = Callable[[Sequence[bytes]], list[bytes]]
@@ -22,16 +23,16 @@ Field = Callable[[Sequence[bytes]], list[bytes]]
 
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 # Commas say nothing: in an object keys and values alternate.
-_TOKEN = re.compile(
+_TOKEN = regex(
     rb"[ \t\n\r,]*(?:(" + _STRING + rb")([ \t\n\r]*:)?|([{\[])|([}\]])|([^\s{}\[\],:\"]+))", re.S
 )
 _TEXT, _KEY, _OPEN, _CLOSE, _WORD = range(1, 6)
-_BRACKET = re.compile(_STRING + rb"|([{\[])|[}\]]", re.S)
-_SPACE = re.compile(rb"[ \t\n\r]*")
-_INTEGER = re.compile(rb"-?\d{1,19}")
+_BRACKET = regex(_STRING + rb"|([{\[])|[}\]]", re.S)
+_SPACE = regex(rb"[ \t\n\r]*")
+_INTEGER = regex(rb"-?\d{1,19}")
 _INT64 = 1 << 63
 # What stands for one character of a string.
-_UNIT = re.compile(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|\\u\w{4}|\\.|.", re.S)
+_UNIT = regex(r"\\u[dD][89abAB]\w\w\\u[dD][c-fC-F]\w\w|\\u\w{4}|\\.|.", re.S)
 _NULL_FIELD = rb"\N"
 _NULL = b"null"
 

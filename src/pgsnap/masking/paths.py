@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 if TYPE_CHECKING:
     from pgsnap.masking.masks import Rule
 
 OTHERS = "*"
-_STEP = re.compile(r'(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<plain>[^".\[\]]+)')
+_STEP = regex(r'(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<plain>[^".\[\]]+)')
 _ELEMENTS = "[]"
 # A document has as many different keys as it likes.
 _KNOWN_MAX = 4096

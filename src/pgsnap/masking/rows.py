@@ -6,7 +6,6 @@ between them is passed on in one piece.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -14,13 +13,14 @@ import numpy as np
 
 from pgsnap.errors import CorruptionError
 from pgsnap.masking.values import LONG_BYTES, Held, Mask, held
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 Places: TypeAlias = "np.ndarray[Any, np.dtype[np.signedinteger[Any]]]"
 
 _TAB, _NEWLINE = 9, 10
 _END = b"\\.\n"
-_SEPARATOR = re.compile(rb"[\t\n]")
+_SEPARATOR = regex(rb"[\t\n]")
 # So many rows at once that their values take some MB; several tables may be loaded at once.
 _SLICE_BYTES = 512 * 1024
 # A row that is longer is masked piece by piece, so that it need not be held.

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from pgsnap.errors import CorruptionError, ObjectExists, ObjectNotFound, StoreChanged
 from pgsnap.format.remote import encode_gone_tag, is_gone_tag
 from pgsnap.limits import RECORD_BYTES_MAX
+from pgsnap.patterns import regex
 from pgsnap.repository.layout import COLLECTED_NOTES, COLLECTIONS, NOTES, TAGS
 from pgsnap.repository.log.publications import Publications
 from pgsnap.repository.small_objects import contents
@@ -26,7 +26,7 @@ from pgsnap.stores.base import Data, ObjectInfo, Store
 
 _TAKING_AWAY = tuple(f"{NOTES}{kind}/" for kind in ("forgotten", "unforgotten", "lost"))
 _BELOW = COLLECTIONS
-_GENERATION = re.compile(r"[0-9]{8,18}")
+_GENERATION = regex(r"[0-9]{8,18}")
 _GENERATION_MAX = 10**18 - 1
 
 

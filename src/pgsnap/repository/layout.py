@@ -10,6 +10,7 @@ from pgsnap.errors import UsageError
 from pgsnap.files.folder import Folder, Kind
 from pgsnap.limits import ID_PREFIX_MIN, LABEL_BYTES_MAX, TAG_BYTES_MAX
 from pgsnap.model import HASH_BYTES, PackId, SnapshotId
+from pgsnap.patterns import regex
 
 CONFIG = "config"
 PACKS = "packs/"
@@ -37,7 +38,7 @@ GITIGNORE_FILE = ".gitignore"
 README_FILE = "README.md"
 AUDIT_FILE = "audit.jsonl"
 
-_OURS = re.compile(
+_OURS = regex(
     r"(?:config|packs|snapshots|tags|notes|keys|log|damaged|tmp|lock|leases|cas\.(?:lock|leases|sftp)"
     r"|audit\.jsonl(?:\.\d+)?|index\.sqlite.*|\.probe)\Z"
 )
@@ -45,7 +46,7 @@ _GITIGNORE_BYTES_MAX = 1024 * 1024
 
 _WORD_BYTES_MAX = 255
 # Characters with a meaning in revisions or in a shell, or that a file system cannot store.
-_BAD_TAG = re.compile(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
+_BAD_TAG = regex(r"[\x00-\x20\x7f~^:@?*\[\]\\]|^[-+./]|[./]$|//|\.\.|\.lock$")
 
 
 def occupants(path: Path) -> list[str]:

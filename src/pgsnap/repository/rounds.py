@@ -9,7 +9,6 @@ a sweep that come at the same time, one sees the other (docs/format.md, "Remote 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import field
 from datetime import UTC, datetime
@@ -18,12 +17,13 @@ from pgsnap.errors import CorruptionError
 from pgsnap.format.remote import Announcement, Phase, decode_announcement, encode_announcement
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import PackId
+from pgsnap.patterns import regex
 from pgsnap.repository.layout import CLAIMS, COLLECTIONS
 from pgsnap.stores.base import Store
 from pgsnap.values import dataclass
 
-_ROUND = re.compile(r"([0-9]{8,18})-([123])")
-_CLAIM = re.compile(r"([0-9]{8,18})-[0-9a-f]{32}")
+_ROUND = regex(r"([0-9]{8,18})-([123])")
+_CLAIM = regex(r"([0-9]{8,18})-[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)

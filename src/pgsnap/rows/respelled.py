@@ -6,15 +6,15 @@ without leading zeros (``1/A``). Both sides are compared in the earlier form.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from pgsnap.limits import MIB
+from pgsnap.patterns import regex
 from pgsnap.rows.difference import Counts, RowDifference
 from pgsnap.rows.sets import Key
 
 # An array has several in one field.
-_LSN = re.compile(rb"\b([0-9A-F]{1,8}/)0+(?=[0-9A-F])")
+_LSN = regex(rb"\b([0-9A-F]{1,8}/)0+(?=[0-9A-F])")
 # A longer row is compared unchanged.
 _ROW_BYTES_MAX = MIB
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pgsnap.errors import ToolMissing
+from pgsnap.patterns import regex
 from pgsnap.runners import installed
 from pgsnap.runners.base import Tool
 from pgsnap.runners.process import LocalChild, start_child
 from pgsnap.runners.programs import run
 from pgsnap.words import how_it_ended
 
-_VERSION = re.compile(r"\) (\d+)(?:\.(\d+))?")
+_VERSION = regex(r"\) (\d+)(?:\.(\d+))?")
 _VERSION_SECONDS = 20.0
 # Debian's wrapper on PATH only chooses among the folders that we search ourselves.
 _FORWARDER = "pg_wrapper"

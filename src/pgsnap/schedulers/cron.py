@@ -6,10 +6,10 @@ day of the month and day of the week are both given, matching either is enough.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, time, timedelta
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.schedulers.zone import after_gap, is_skipped
 from pgsnap.values import dataclass
 
@@ -28,7 +28,7 @@ NAMES = {
 
 # Around 2100, 29 February comes only after eight years.
 _DAYS_LOOKED_BACK = 9 * 366
-_PART = re.compile(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?")
+_PART = regex(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?")
 _HINT = (
     'Write five fields, minute hour day-of-month month day-of-week, as in "0 2 * * *" (every day'
     ' at 02:00), or a name such as "@daily".'

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from pathlib import Path
 
+from pgsnap.patterns import regex
 from pgsnap.runners.programs import run
 from pgsnap.schedulers.jobs import Schedule, SchedulerFailed, shell_line
 
 _TIMEOUT_SECONDS = 30
-_RUN = re.compile(rb" schedule run ([a-z]+) ")
+_RUN = regex(rb" schedule run ([a-z]+) ")
 
 
 def marks(config: Path) -> tuple[bytes, bytes]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import stat
 from collections.abc import Mapping
 
 from pgsnap.errors import UsageError
 from pgsnap.files.folder import Folder
+from pgsnap.patterns import regex
 
 ENVIRONMENT_FILE = "environment"
 _BYTES_MAX = 1024 * 1024
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WANTED = re.compile(r"DATABASE_URL|SNAP_[A-Z0-9_]+|PG[A-Z0-9_]+")
+_NAME = regex(r"[A-Za-z_][A-Za-z0-9_]*")
+_WANTED = regex(r"DATABASE_URL|SNAP_[A-Z0-9_]+|PG[A-Z0-9_]+")
 # The credentials of object stores.
-_OF_STORES = re.compile(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
+_OF_STORES = regex(r"(AWS|AZURE|GOOGLE)_[A-Z0-9_]+")
 # Specific to one process, or to a test: not part of a connection.
 _UNWANTED = frozenset({"PGOPTIONS", "PGCLIENTENCODING", "PGTZ", "PGDATESTYLE", "PGDATA", "PGGEQO"})
 

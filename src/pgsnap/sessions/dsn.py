@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 
 _HINT = (
     "Write it as postgresql://user@host:5432/database (percent-encode special characters) or as"
@@ -19,16 +20,16 @@ _ENCODE_HINT = (
     "Percent-encode what is special in the password (%2F for a slash, %40 for @, %3F for a question"
     " mark), or leave the password out and put it into PGPASSWORD or ~/.pgpass."
 )
-_URI = re.compile(r"postgres(?:ql)?://")
+_URI = regex(r"postgres(?:ql)?://")
 _DSN = "the DSN"
 _SHOWN = ("user", "host", "hostaddr", "port", "dbname")
 # A URI, or keywords with a password.
-_WHOLE_DSN = re.compile(r"://|\bpassword\s*=", re.I)
+_WHOLE_DSN = regex(r"://|\bpassword\s*=", re.I)
 _PORT_MAX = 65535
 # Names, including those in other scripts, and addresses.
-_HOST = re.compile(r"[\w.:%-]*")
+_HOST = regex(r"[\w.:%-]*")
 # These parameters of a URI may contain an unencoded @.
-_SECRET_PARAMETER = re.compile(r"[^&=]*password=[^&]*", re.IGNORECASE)
+_SECRET_PARAMETER = regex(r"[^&=]*password=[^&]*", re.IGNORECASE)
 
 
 def parse_dsn(dsn: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ import re
 
 from pgsnap.errors import ConnectionFailed
 from pgsnap.model import quote_ident
+from pgsnap.patterns import regex
 from pgsnap.sessions.endpoint import Endpoint
 
 _POOLER_HINT = (
@@ -95,7 +96,7 @@ _INSIDE: tuple[tuple[str, str], ...] = (
         " of it (and out of DATABASE_URL) for the container's own socket.",
     ),
 )
-_NOISE = re.compile(
+_NOISE = regex(
     r"^(?:psql|pg_dump|pg_dumpall): (?:error: )?"
     r"|^[Cc]onnection (?:failed|is bad): "
     # The severity, in the server's language.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 _PLAIN = ("postgresql", "postgres")
@@ -20,7 +21,7 @@ postgresql postgres postgis pgsql psql pg pdo-pgsql ecto timescale timescaledb t
 pgx5 psycopg psycopg2 asyncpg
 """
 _DRIVERS = "psycopg2 psycopg psycopg_async psycopg2cffi asyncpg aiopg pg8000 pygresql"
-_URL = re.compile(
+_URL = regex(
     r"(?P<jdbc>jdbc:)?(?P<scheme>[a-z][a-z0-9-]*)(?:\+(?P<driver>[a-z0-9_]+))?:(?P<rest>//.*|[^/].*)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -133,7 +134,7 @@ _SSL_WORDS = {
 }
 # As _plain spells them.
 _PASSWORDS = ("password", "sslpassword")
-_NAME = re.compile(r"[A-Za-z_][\w.\[\]-]{0,62}", re.ASCII)
+_NAME = regex(r"[A-Za-z_][\w.\[\]-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, QueryFailed, SourceError, ToolMissing
 from pgsnap.interrupts import Stopped
 from pgsnap.limits import CHILD_GRACE_SECONDS, READ_BYTES
+from pgsnap.patterns import regex
 from pgsnap.runners.base import Child, Runner
 from pgsnap.sessions.base import RAW_ENCODINGS, SESSION_RAW, SESSION_START, Row, literal
 from pgsnap.sessions.endpoint import PINS, Endpoint
@@ -42,13 +43,13 @@ _STDERR_SECONDS = 2.0
 _CANCEL_SECONDS = 5.0
 # How long an interrupted psql may take to become idle.
 _REST_SECONDS = 15.0
-_LABELS = re.compile(
+_LABELS = regex(
     r"^(DETAIL|HINT|QUERY|CONTEXT|LOCATION|STATEMENT|SCHEMA NAME|TABLE NAME|COLUMN NAME"
     r"|DATATYPE NAME|CONSTRAINT NAME|LINE \d+): ",
     re.M,
 )
 # The severity is in the server's language: in any script, but without a colon.
-_FIRST = re.compile(r"^(?:psql:[^\n]*?: (?:error: )?)?[^\n:]+:  ([0-9A-Z]{5}): ")
+_FIRST = regex(r"^(?:psql:[^\n]*?: (?:error: )?)?[^\n:]+:  ([0-9A-Z]{5}): ")
 
 
 class PsqlSession:

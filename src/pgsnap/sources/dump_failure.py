@@ -6,12 +6,13 @@ import re
 
 from pgsnap.errors import ConnectionFailed, DumpFailed, QueryFailed
 from pgsnap.model import quote_ident
+from pgsnap.patterns import regex
 from pgsnap.sessions.endpoint import Endpoint
 from pgsnap.sessions.failures import connection_failed
 from pgsnap.words import how_it_ended
 
 _READ_ALL = "Run `GRANT pg_read_all_data TO {user}` as a superuser."
-_OF_LARGE_OBJECT = re.compile(r"permission denied for large object")
+_OF_LARGE_OBJECT = regex(r"permission denied for large object")
 # From this version on, pg_read_all_data covers these too.
 _ALL_LARGE_OBJECTS_SINCE = 190000
 _HINTS: tuple[tuple[str, str], ...] = (
@@ -70,13 +71,13 @@ _HINTS: tuple[tuple[str, str], ...] = (
 LOCKED_HINT = "A migration or VACUUM FULL may hold a table: end it, or raise --lock-wait-timeout."
 """The hint for a timeout while pg_dump waited for a table lock."""
 
-_LOCKING = re.compile(r"\bLOCK TABLE ")
-_LOCK = re.compile(
+_LOCKING = regex(r"\bLOCK TABLE ")
+_LOCK = regex(
     r"canceling statement due to (?:statement|lock) timeout[\s\S]*LOCK TABLE (.*?) IN ACCESS", re.S
 )
 # How much of a long standard error is shown.
 _FIRST_LINES, _LAST_LINES, _LINE_CHARACTERS = 4, 8, 400
-_NO_CONNECTION = re.compile(r"connection to (?:server|database) .*failed|could not translate host")
+_NO_CONNECTION = regex(r"connection to (?:server|database) .*failed|could not translate host")
 
 
 def dump_failed(

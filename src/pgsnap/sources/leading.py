@@ -8,21 +8,20 @@ from collections.abc import Iterator
 from pgsnap.dump.entries import DUMP_BEGIN
 from pgsnap.errors import UnusableInput
 from pgsnap.limits import KIB
+from pgsnap.patterns import regex
 
 _SEARCHED_BYTES = 64 * KIB
 # The same line, preceded by the rest of another one.
-_GLUED = re.compile(rb"^(?!--).*--\r?\n-- PostgreSQL database dump\r?\n", re.M)
+_GLUED = regex(rb"^(?!--).*--\r?\n-- PostgreSQL database dump\r?\n", re.M)
 _GLUED_HINT = "Delete what stands before the dump in that line; the line itself is the two hyphens."
-_BEGIN = re.compile(rb"^" + DUMP_BEGIN.pattern.removeprefix(rb"\s*"), re.M)
+_BEGIN = regex(rb"^" + DUMP_BEGIN.pattern.removeprefix(rb"\s*"), re.M)
 # Lines that are certainly no part of a dump, nor needed by it.
-_MESSAGE = re.compile(
-    rb"\s*(?:(?:\S*/)?pg_dump(?:\.exe)?: .*|Password(?: for user .*)?: ?|--.*)?\Z"
-)
+_MESSAGE = regex(rb"\s*(?:(?:\S*/)?pg_dump(?:\.exe)?: .*|Password(?: for user .*)?: ?|--.*)?\Z")
 # Those of `pg_dump --verbose` continue to the dump's end, in the middle of its lines.
-_GOES_ON = re.compile(rb"^\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
-_FURTHER_DOWN = re.compile(rb"^(?:\S*/)?pg_dump(?:\.exe)?: ", re.M)
+_GOES_ON = regex(rb"^\s*(?:\S*/)?pg_dump(?:\.exe)?: (?!warning|detail|hint)", re.M)
+_FURTHER_DOWN = regex(rb"^(?:\S*/)?pg_dump(?:\.exe)?: ", re.M)
 # From here on such a line may be a row, or part of a function.
-_OTHER_TEXT = re.compile(rb"^COPY |\$", re.M)
+_OTHER_TEXT = regex(rb"^COPY |\$", re.M)
 
 
 def without_messages(blocks: Iterator[bytes], name: str, notices: list[str]) -> Iterator[bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pgsnap.errors import DumpIncomplete, Interrupted, SnapError, SourceError, TablesChanged
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import DumpEvent, SectionKind, SectionStart
+from pgsnap.patterns import regex
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.server import Server
 from pgsnap.sources.blockers import blockers
@@ -28,7 +29,7 @@ from pgsnap.sources.dump_failure import (
 _END_SECONDS = 2.0
 # The server's functions that word the definitions of these see what is there now. Of one that was
 # dropped after pg_dump's snapshot they say nothing, and pg_dump writes that.
-_EMPTY = re.compile(
+_EMPTY = regex(
     rb"^--\n-- Name: ([^\n]*); Type: (?:INDEX|TRIGGER|STATISTICS);[^\n]*\n--\n\n;\n", re.M
 )
 _ENTRY_BYTES_MAX = 4096
@@ -53,7 +54,7 @@ class PgDump:
         lock_wait_seconds: float,
     ) -> None:
         """Start it. Raises ToolMissing, ConnectionFailed."""
-        self.application = f"snap pg_dump {secrets.token_hex(8)}"
+        self.application = f"snap pg_dump {os.urandom(8).hex()}"
         self.warnings: tuple[str, ...] = ()
         self.was_refused = False
         self.empty: list[str] = []

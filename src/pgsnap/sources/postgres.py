@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -104,7 +104,7 @@ class PostgresSource:
         self._schemas = only_schemas
         self._adjust = adjust
         # The name by which pg_dumpall's backend is found again when its client was killed.
-        self._application = f"snap pg_dumpall {secrets.token_hex(8)}"
+        self._application = f"snap pg_dumpall {os.urandom(8).hex()}"
         self._abandoned = False
         self._origin: Origin | None = None
         self._jobs = jobs

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 OBJECT_SCHEMES = ("s3", "gs", "az")
 SCHEMES = ("file", *OBJECT_SCHEMES, "sftp")
 
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_URL = regex(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _PARAMETERS = {
     "s3": ("checksum", "endpoint", "profile", "region"),
     "gs": ("endpoint",),
@@ -23,7 +23,7 @@ _PARAMETERS = {
 }
 _FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, sftp://USER@HOST/PATH"
 # object_store refuses others, or would store them under another name.
-_PREFIX_PART = re.compile(r"[A-Za-z0-9._=@:+~-]+")
+_PREFIX_PART = regex(r"[A-Za-z0-9._=@:+~-]+")
 
 
 @dataclass(frozen=True, slots=True)

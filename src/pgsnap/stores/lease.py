@@ -12,7 +12,6 @@ import contextlib
 import errno
 import json
 import os
-import re
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from blake3 import blake3
 
 from pgsnap import interrupts
 from pgsnap.files.folder import Folder
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 NO_FLOCK = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -35,7 +35,7 @@ STALE_SECONDS = 30 * 60.0
 _POLL_SECONDS = 0.1
 
 # Nothing else in the folder is ever deleted.
-_NAME = re.compile(r"(alone|shared)-[0-9a-f]{16}")
+_NAME = regex(r"(alone|shared)-[0-9a-f]{16}")
 _BYTES_MAX = 64 * 1024
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -23,13 +22,14 @@ from pgsnap.files import flock, whole
 from pgsnap.files.folder import NO_ROOM, Folder, Kind, sync_folder
 from pgsnap.files.owned import FOLDER_MODE, way_in
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.patterns import regex
 from pgsnap.stores import lease
 from pgsnap.stores.base import Data, ObjectInfo
 from pgsnap.stores.names import above, checked
 from pgsnap.stores.remembered import Listed, Remembered
 
 TEMPORARY = "tmp"
-_TEMPORARY_NAME = re.compile(r"[0-9a-f]+")
+_TEMPORARY_NAME = regex(r"[0-9a-f]+")
 
 CAS_LOCK = "cas.lock"
 CAS_LEASES = "cas.leases"

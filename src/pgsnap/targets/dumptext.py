@@ -6,10 +6,10 @@ pg_dump sets parameters in its preamble that an older server does not know.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from pgsnap.model import DumpEvent, SectionKind, SectionStart
+from pgsnap.patterns import regex
 
 RESTRICT_SINCE = {13: 130022, 14: 140019, 15: 150014, 16: 160010, 17: 170006}
 """Maps a major version to the first server_version_num whose psql knows ``\\restrict``."""
@@ -22,8 +22,8 @@ STANDARD_STRINGS_SINCE = 19
 
 BACKSLASHES_OFF = "standard_conforming_strings = off"
 
-_SETS_BACKSLASHES = re.compile(rb"SET standard_conforming_strings = off;")
-_ABOUT_BACKSLASHES = re.compile(
+_SETS_BACKSLASHES = regex(rb"SET standard_conforming_strings = off;")
+_ABOUT_BACKSLASHES = regex(
     rb"SET (?:standard_conforming_strings = off|escape_string_warning = \w+);"
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from pgsnap.cli.wiring.around.command import RunChoices, run_chosen
 from pgsnap.cli.wiring.around.committing import CommitChoices
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 
 EXAMPLES = """
 snap run -- alembic upgrade head
@@ -24,7 +24,7 @@ snap run -- sh -c 'psql -v ON_ERROR_STOP=1 -f one.sql && psql -v ON_ERROR_STOP=1
 CONTEXT_SETTINGS: dict[str, Any] = {"allow_interspersed_args": False}
 
 # Words of a command line that are shown in a message; those behind them may be secrets.
-_PLAIN = re.compile(r"[\w./:@+-]*\w[\w./:@+-]*")
+_PLAIN = regex(r"[\w./:@+-]*\w[\w./:@+-]*")
 _WORDS_MAX = 5
 
 Command = Annotated[

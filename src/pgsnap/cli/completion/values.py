@@ -14,8 +14,9 @@ import click
 
 from pgsnap.cli.completion import Candidate, stored
 from pgsnap.cli.wiring.invocation import Invocation
+from pgsnap.patterns import regex
 
-_CHOICES = re.compile(r"\[?(?P<words>[a-z][a-z-]*(?:\|[a-z][a-z-]*)+)\]?")
+_CHOICES = regex(r"\[?(?P<words>[a-z][a-z-]*(?:\|[a-z][a-z-]*)+)\]?")
 # By the command and the argument, by the option, or by what stands for the value in the usage.
 _KINDS = {
     "tag name": "tag",

@@ -7,17 +7,18 @@ in the new snap.toml.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from pgsnap.patterns import regex
 
 # In the search order of compose clients.
 FILE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 _BYTES_MAX = 1 << 20
-_TOP_LEVEL = re.compile(r"(\S[^:]*):")
-_KEY = re.compile(r"""( +)["']?([A-Za-z0-9._-]+)["']?:""")
-_IMAGE = re.compile(r"""image:\s*["']?([^\s"'#]+)""")
+_TOP_LEVEL = regex(r"(\S[^:]*):")
+_KEY = regex(r"""( +)["']?([A-Za-z0-9._-]+)["']?:""")
+_IMAGE = regex(r"""image:\s*["']?([^\s"'#]+)""")
 # Names of images that contain a server; postgres-exporter and postgres-backup-local do not.
-_SERVER = re.compile(r"(?:.*[-_])?postgres(?:ql)?(?:-repmgr)?|postgis|timescaledb(?:-ha)?|pgvector")
+_SERVER = regex(r"(?:.*[-_])?postgres(?:ql)?(?:-repmgr)?|postgis|timescaledb(?:-ha)?|pgvector")
 
 
 def find_compose_file(folder: Path) -> Path | None:

@@ -13,8 +13,9 @@ from typing import Any
 from pgsnap.errors import UsageError
 from pgsnap.files import whole
 from pgsnap.files.folder import Folder
+from pgsnap.patterns import regex
 
-_HEAD = re.compile(r"\s*\[")
+_HEAD = regex(r"\s*\[")
 
 
 def remote_table(name: str, url: str) -> str:

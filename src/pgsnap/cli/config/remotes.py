@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ from pgsnap.cli.config.retention import RetentionTable, read_retention
 from pgsnap.cli.config.secret_source import SECRET_KINDS, SecretSource
 from pgsnap.cli.text.rate import parse_rate
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.repository.places.address import Address
 from pgsnap.stores.address import parse
 from pgsnap.values import dataclass
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_NAME = regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def _rate(value: Any, where: str, folder: Path) -> float:

@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 
-_ENTRY = re.compile(
+_ENTRY = regex(
     r"""^[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)[ \t]*=[ \t]*
     (?:'(?P<literal>[^']*)'|"(?P<quoted>(?:\\.|[^"\\])*)"|`(?P<ticked>[^`]*)`
       |(?P<plain>(?!['"`])[^\n]*?)|(?P<open>['"`][^\n]*))
     [ \t]*(?:(?<=[ \t'"`=])\#[^\n]*)?$""",
     re.MULTILINE | re.VERBOSE | re.DOTALL,
 )
-_REFERENCE = re.compile(
+_REFERENCE = regex(
     r"(?P<escaped>\\\$)|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::?-(?P<default>[^}]*))?\}"
 )
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPE = regex(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "t": "\t"}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 
 _SECONDS = {
     "ms": 0.001,
@@ -17,8 +17,8 @@ _SECONDS = {
     "d": 86400.0,
     "w": 604800.0,
 }
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
-_PLAIN = re.compile(r"\d+(?:\.\d+)?")
+_PART = regex(r"(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
+_PLAIN = regex(r"\d+(?:\.\d+)?")
 
 
 def parse_duration(text: str, where: str) -> float:

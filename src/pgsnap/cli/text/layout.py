@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import program
 from pgsnap.cli.text.short_name import NAMES
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 # A column of text that begins further right leaves too little room below it.
@@ -30,9 +31,9 @@ _PROGRAMS = (
 _PIP = r"(?:/\S+|'/[^']+')\ -m\ pip"
 # Where a command ends that nothing else closes: at the end of the sentence, or of the text.
 _END = r"(?=\.(?:\s|$)|;(?:\s|$)|,\ (?:or|and|then)\ |\.\ |\ \(|$)"
-_GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
-_WORD = re.compile(r"\s*`[^`]*`\S*|\s*\S+")
-_STYLE = re.compile("\x1b\\[[0-9;]*m")
+_GAP = regex(r"(?<=\S) {2,}(?=\S)")
+_WORD = regex(r"\s*`[^`]*`\S*|\s*\S+")
+_STYLE = regex("\x1b\\[[0-9;]*m")
 
 
 @dataclass(frozen=True, slots=True)

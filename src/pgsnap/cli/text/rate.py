@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from pgsnap.cli.text.sample_size import UNITS
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 
 # A slower one is a mistake: a pack of 16 MiB would take five hours.
 RATE_LEAST = 1000
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)\s*/\s*s")
+_RATE = regex(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b)\s*/\s*s")
 
 
 def parse_rate(text: str, where: str) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from pgsnap.patterns import regex
+
 MASK = "***"
 
 _URI = r"\b[A-Za-z][A-Za-z0-9+.-]*://"
@@ -11,27 +13,27 @@ _URI = r"\b[A-Za-z][A-Za-z0-9+.-]*://"
 _PATTERNS: tuple[re.Pattern[str], ...] = (
     # postgresql://user:secret@host, and frameworks' schemes: up to the last @, since a secret may
     # contain one by mistake.
-    re.compile(rf"(?P<keep>{_URI}[^\s:@/?#]*:)(?P<secret>[^\s]*)(?=@)"),
+    regex(rf"(?P<keep>{_URI}[^\s:@/?#]*:)(?P<secret>[^\s]*)(?=@)"),
     # The same without an @: the text after the colon, unless it is a port.
-    re.compile(
+    regex(
         rf"(?P<keep>{_URI}[^\s:@/?#\[\]]*:)(?P<secret>(?!\d{{1,5}}(?:\W|$)|[/?#'\"]|$)[^\s'\"@]+)"
     ),
     # https://token@host, and what follows the ? of an address: signatures, keys.
-    re.compile(r"(?P<keep>\b(?:https?|s3|gs|az|sftp)://)(?P<secret>[^\s/@:?#'\"]+)(?=@)"),
-    re.compile(r"(?P<keep>\bhttps?://[^\s?#'\"]*\?)(?P<secret>[^\s'\"]+)"),
+    regex(r"(?P<keep>\b(?:https?|s3|gs|az|sftp)://)(?P<secret>[^\s/@:?#'\"]+)(?=@)"),
+    regex(r"(?P<keep>\bhttps?://[^\s?#'\"]*\?)(?P<secret>[^\s'\"]+)"),
     # ...?password=secret&..., also sslpassword; passfile stays.
-    re.compile(r"(?P<keep>[?&](?:ssl)?password=)(?P<secret>[^\s&'\"]+)", re.IGNORECASE),
+    regex(r"(?P<keep>[?&](?:ssl)?password=)(?P<secret>[^\s&'\"]+)", re.IGNORECASE),
     # password = 'se cr\'et' and PGPASSWORD=secret.
-    re.compile(
+    regex(
         r"(?P<keep>(?<![?&])\b(?:pg|ssl)?password\s*=\s*)"
         r"(?P<secret>'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)+)",
         re.IGNORECASE,
     ),
     # CREATE ROLE ... PASSWORD 'secret', even if the end was cut off.
-    re.compile(r"(?P<keep>\bPASSWORD\s+)(?P<secret>[eE]?'(?:[^']|'')*(?:'|$))", re.IGNORECASE),
+    regex(r"(?P<keep>\bPASSWORD\s+)(?P<secret>[eE]?'(?:[^']|'')*(?:'|$))", re.IGNORECASE),
     # PostgreSQL's verifiers, anywhere: quotes around them may be shifted or cut off.
-    re.compile(r"(?P<keep>\bSCRAM-SHA-256\$)(?P<secret>[^\s'\"]+)"),
-    re.compile(r"(?P<keep>\bmd5)(?P<secret>[0-9a-f]{32}\b)"),
+    regex(r"(?P<keep>\bSCRAM-SHA-256\$)(?P<secret>[^\s'\"]+)"),
+    regex(r"(?P<keep>\bmd5)(?P<secret>[0-9a-f]{32}\b)"),
 )
 
 

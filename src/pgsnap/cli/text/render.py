@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import unicodedata
 from collections.abc import KeysView, Sequence
 from dataclasses import fields, is_dataclass
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pgsnap.patterns import regex
 from pgsnap.words import SHORT_ID_CHARS as SHORT_ID_CHARS
 from pgsnap.words import ago as ago
 from pgsnap.words import clock as clock
@@ -24,7 +24,7 @@ from pgsnap.words import seconds as seconds
 from pgsnap.words import short_id as short_id
 from pgsnap.words import size as size
 
-_STYLED = re.compile("\x1b\\[[0-9]*m")
+_STYLED = regex("\x1b\\[[0-9]*m")
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 
 if TYPE_CHECKING:
     from pgsnap.maintenance.verify.read_history import SampleSize
@@ -21,7 +21,7 @@ UNITS = {
     "gib": 2**30,
     "tib": 2**40,
 }
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(%|[kmgt]?i?b)")
+_SIZE = regex(r"(\d+(?:\.\d+)?)\s*(%|[kmgt]?i?b)")
 
 
 def parse_sample(text: str) -> SampleSize:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from pgsnap.dump.definitions.ddl import identifiers
+from pgsnap.patterns import regex
 
-_COPY = re.compile(
+_COPY = regex(
     rb"^COPY (?:[^\s(\"]|\"(?:[^\"]|\"\")+\")+ \(((?:[^()\"]|\"(?:[^\"]|\"\")+\")*)\)"
     rb" FROM stdin;\s*\Z",
     re.M,
 )
-_ESCAPE = re.compile(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.S)
-_SPECIAL = re.compile(rb"[\\\b\f\n\r\t\v]")
+_ESCAPE = regex(rb"\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.S)
+_SPECIAL = regex(rb"[\\\b\f\n\r\t\v]")
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _ESCAPES = {b"\\": rb"\\", **{value: b"\\" + letter for letter, value in _LETTERS.items()}}
 

@@ -10,12 +10,13 @@ from sys import intern
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.limits import READ_BYTES
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 _SETTINGS = b"SETTING"
 # How pg_dump, within an entry of rights, sets the grantor of what follows. The statement before an
 # entry, for its owner, has the name in single quotes.
-GRANTOR = re.compile(rb"SET SESSION AUTHORIZATION [^'\s]")
+GRANTOR = regex(rb"SET SESSION AUTHORIZATION [^'\s]")
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
 _TABLE = rb"(%b)\.(%b)" % (_NAME, _NAME)
 # The types of entries that may belong to a table. Others may contain any SQL in their bodies.
@@ -30,7 +31,7 @@ _OF_TABLES = frozenset(
 _WORDS = rb'(?:[^"\n;]|"(?:[^"]|"")*")*?'
 _ANY_NAME = rb'(?:"(?:[^"]|"")+"|[^\s"]+)'
 # Matches the table that a statement of an entry belongs to.
-_BELONGS = re.compile(
+_BELONGS = regex(
     rb"^(?:ALTER (?:FOREIGN )?TABLE (?:ONLY )?"
     rb"|CREATE (?:UNIQUE )?INDEX %(name)b ON (?:ONLY )?"
     rb"|CREATE (?:CONSTRAINT )?TRIGGER %(name)b %(words)b ON |CREATE POLICY %(name)b ON "
@@ -38,27 +39,25 @@ _BELONGS = re.compile(
     rb"|(?:GRANT|REVOKE) %(words)b ON TABLE )" % {b"name": _ANY_NAME, b"words": _WORDS} + _TABLE,
     re.M,
 )
-_RULE = re.compile(
-    rb"^CREATE RULE %b AS\s+ON (?:INSERT|UPDATE|DELETE|SELECT) TO " % _ANY_NAME + _TABLE
-)
+_RULE = regex(rb"^CREATE RULE %b AS\s+ON (?:INSERT|UPDATE|DELETE|SELECT) TO " % _ANY_NAME + _TABLE)
 # An expression may contain FROM too: the last one counts.
-_STATISTICS = re.compile(rb"^CREATE STATISTICS .* FROM " + _TABLE + rb";", re.S)
-_MADE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE " + _TABLE, re.M)
-_PRIMARY_KEY = re.compile(
+_STATISTICS = regex(rb"^CREATE STATISTICS .* FROM " + _TABLE + rb";", re.S)
+_MADE = regex(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE " + _TABLE, re.M)
+_PRIMARY_KEY = regex(
     rb"^ALTER TABLE (?:ONLY )?" + _TABLE + rb"\s+ADD CONSTRAINT " + _NAME + rb" PRIMARY KEY \("
     rb"((?:[^\"()]|\"(?:[^\"]|\"\")+\")+)\)",
     re.M,
 )
-_IDENTIFIER = re.compile(rb'"((?:[^"]|"")+)"|([^\s,"]+)')
+_IDENTIFIER = regex(rb'"((?:[^"]|"")+)"|([^\s,"]+)')
 # The tablespace and access method of a table or index: pg_dump writes them only when they change.
-_PLACE = re.compile(rb"SET (default_tablespace|default_table_access_method) = .*;", re.S)
+_PLACE = regex(rb"SET (default_tablespace|default_table_access_method) = .*;", re.S)
 # What an entry of these types is about: the words of its kind, then its name; of a part of a table
 # the words up to the table's name.
 _ATTACHED = frozenset(("ACL", "COMMENT", "SECURITY LABEL"))
-_OBJECT = re.compile(
+_OBJECT = regex(
     r'((?:CONSTRAINT|TRIGGER|RULE|POLICY) (?:"(?:[^"]|"")+"|[^\s"]+) ON |(?:[A-Z]+ )+)(.+)'
 )
-_SEQUENCE = re.compile(
+_SEQUENCE = regex(
     rb"^SELECT (?:pg_catalog\.)?setval\('((?:[^']|'')+)', (-?\d+), (true|false)\);", re.M
 )
 

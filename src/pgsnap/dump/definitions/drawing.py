@@ -12,27 +12,26 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pgsnap.dump.entries import Entry, decode
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 GENERATED = b" GENERATED ALWAYS AS ("
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()\'"]+)'
-_COLUMN = re.compile(
-    rb"^ {4}(%b) [^\n]*?%b(.*?)\) STORED" % (_NAME, re.escape(GENERATED)), re.M | re.S
-)
-_CALL = re.compile(rb"(%b\.%b)\(" % (_NAME, _NAME))
+_COLUMN = regex(rb"^ {4}(%b) [^\n]*?%b(.*?)\) STORED" % (_NAME, re.escape(GENERATED)), re.M | re.S)
+_CALL = regex(rb"(%b\.%b)\(" % (_NAME, _NAME))
 # A call in a body, to a function in any schema of the search path.
-_BARE_CALL = re.compile(rb"(?<![\w.\"$])([A-Za-z_\x80-\xff][\w$\x80-\xff]*)\s*\(")
-_FUNCTION = re.compile(rb"^CREATE FUNCTION (%b\.%b)\(" % (_NAME, _NAME), re.M)
-_SEQUENCE = re.compile(rb"^CREATE (?:UNLOGGED )?SEQUENCE (%b\.%b)$" % (_NAME, _NAME), re.M)
-_TABLE = re.compile(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE (%b\.%b)" % (_NAME, _NAME), re.M)
-_DRAWS = re.compile(rb"\bnextval\b", re.I)
-_COMMENT = re.compile(rb"--[^\n]*|/\*.*?\*/", re.S)
-_DRAWN = re.compile(rb"\bnextval\s*\(\s*'([^']+)'", re.I)
+_BARE_CALL = regex(rb"(?<![\w.\"$])([A-Za-z_\x80-\xff][\w$\x80-\xff]*)\s*\(")
+_FUNCTION = regex(rb"^CREATE FUNCTION (%b\.%b)\(" % (_NAME, _NAME), re.M)
+_SEQUENCE = regex(rb"^CREATE (?:UNLOGGED )?SEQUENCE (%b\.%b)$" % (_NAME, _NAME), re.M)
+_TABLE = regex(rb"^CREATE (?:UNLOGGED |FOREIGN )?TABLE (%b\.%b)" % (_NAME, _NAME), re.M)
+_DRAWS = regex(rb"\bnextval\b", re.I)
+_COMMENT = regex(rb"--[^\n]*|/\*.*?\*/", re.S)
+_DRAWN = regex(rb"\bnextval\s*\(\s*'([^']+)'", re.I)
 # The server only looks into an SQL body given as text that runs with its caller's rights and
 # settings; and within another function only into one declared immutable, as whatever a column calls
 # must be.
-_LOOKED_INTO = re.compile(rb"\n    LANGUAGE sql\b(?=[^\n]* IMMUTABLE\b)(?![^\n]* SECURITY DEFINER)")
-_OWN_SETTINGS = re.compile(rb"^    SET ", re.M)
+_LOOKED_INTO = regex(rb"\n    LANGUAGE sql\b(?=[^\n]* IMMUTABLE\b)(?![^\n]* SECURITY DEFINER)")
+_OWN_SETTINGS = regex(rb"^    SET ", re.M)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from pgsnap.dump.definitions.table_parts import TableName, foreign_key_ends, wit
 from pgsnap.dump.entries import ENTRY, Entry, decode, encode, parse_entry
 from pgsnap.dump.lexer import Lexer, Piece
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 _RIGHTS = (b"ACL", b"DEFAULT ACL", b"ACL LANGUAGE")
@@ -33,15 +34,15 @@ _DEFINITIONS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 # Statistics come between the parts of a section, wherever pg_dump wrote them.
 _BEFORE_LAST = (SectionKind.POST_DATA, SectionKind.STATISTICS)
 _NO_ENTRY = Entry(b"", b"", b"", b"")
-_MAKES_PUBLIC = re.compile(rb"^CREATE SCHEMA (?=public;)", re.M)
+_MAKES_PUBLIC = regex(rb"^CREATE SCHEMA (?=public;)", re.M)
 # In the order of creation: event triggers see subscriptions too.
 _LAST_TYPES = (b"SUBSCRIPTION", b"EVENT TRIGGER")
-_MAKES_TRIGGER = re.compile(rb"(?:\s++|--[^\n]*+\n)*CREATE ")
-_KEEPS_DEAD_ROWS = re.compile(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
+_MAKES_TRIGGER = regex(rb"(?:\s++|--[^\n]*+\n)*CREATE ")
+_KEEPS_DEAD_ROWS = regex(rb", retain_dead_tuples = true(?=[^\n]*\);\n)")
 _NOTES = (b"COMMENT", b"SECURITY LABEL")
-_TAKEN_FROM_ALL = re.compile(rb'^REVOKE (?:[^"\n;]|"(?:[^"]|"")*")*? FROM PUBLIC;\n', re.M)
+_TAKEN_FROM_ALL = regex(rb'^REVOKE (?:[^"\n;]|"(?:[^"]|"")*")*? FROM PUBLIC;\n', re.M)
 _AUTHORIZATION = b"SET SESSION AUTHORIZATION "
-_LARGE_OBJECT_OWNER = re.compile(rb"^ALTER LARGE OBJECT \d+ OWNER TO .*;\r?(?:\n|\Z)", re.M)
+_LARGE_OBJECT_OWNER = regex(rb"^ALTER LARGE OBJECT \d+ OWNER TO .*;\r?(?:\n|\Z)", re.M)
 
 
 @dataclass(frozen=True, slots=True)

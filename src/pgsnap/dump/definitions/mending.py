@@ -16,17 +16,18 @@ import re
 from collections.abc import Iterable
 
 from pgsnap.dump.entries import encode
+from pgsnap.patterns import regex
 
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
-_IDENTITY = re.compile(
+_IDENTITY = regex(
     rb"ALTER TABLE (?:ONLY )?(?P<column>%b\.%b ALTER COLUMN %b)"
     rb" ADD GENERATED (?:ALWAYS|BY DEFAULT) AS IDENTITY \(\n"
     rb"    SEQUENCE NAME (?P<name>%b\.%b)\n(?:    [^\n]*\n)*\);" % ((_NAME,) * 5)
 )
-_TABLE = re.compile(rb"^CREATE (?:UNLOGGED )?TABLE (%b\.%b) \(\n" % (_NAME, _NAME), re.M)
-_SMALL = re.compile(rb"^    (%b) smallint\b" % _NAME, re.M)
-_BOUND = re.compile(rb"^    (?P<what>START WITH|MINVALUE|MAXVALUE) (?P<value>-?\d+)\n", re.M)
-_SETVAL = re.compile(
+_TABLE = regex(rb"^CREATE (?:UNLOGGED )?TABLE (%b\.%b) \(\n" % (_NAME, _NAME), re.M)
+_SMALL = regex(rb"^    (%b) smallint\b" % _NAME, re.M)
+_BOUND = regex(rb"^    (?P<what>START WITH|MINVALUE|MAXVALUE) (?P<value>-?\d+)\n", re.M)
+_SETVAL = regex(
     rb"^SELECT pg_catalog\.setval\('(?P<name>(?:[^']|'')+)', (?P<value>-?\d+), (?:true|false)\);",
     re.M,
 )

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.patterns import regex
 
 ALL = "ALL"
 _COLUMN_RIGHTS = ("SELECT", "INSERT", "UPDATE", "REFERENCES")
-_TOKEN = re.compile(r'"(?:[^"]|"")+"|[^\s,.;()"]+|[,.;()]')
-_AS_GRANTOR = re.compile(r"^SET SESSION AUTHORIZATION (?=[^'\s])", re.M)
-_AS_OURSELVES = re.compile(r"^RESET SESSION AUTHORIZATION;$", re.M)
+_TOKEN = regex(r'"(?:[^"]|"")+"|[^\s,.;()"]+|[,.;()]')
+_AS_GRANTOR = regex(r"^SET SESSION AUTHORIZATION (?=[^'\s])", re.M)
+_AS_OURSELVES = regex(r"^RESET SESSION AUTHORIZATION;$", re.M)
 
 
 class Right(NamedTuple):

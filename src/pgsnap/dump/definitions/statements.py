@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from enum import Enum, auto
 from typing import NamedTuple
 
+from pgsnap.patterns import regex
+
 MASK = "'********'"
 """Shown instead of a password verifier."""
 
@@ -57,12 +59,12 @@ def _compiled(strings: str) -> re.Pattern[str]:
     word = r"[^\x00-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
     further = r"[^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
     pattern = _TOKEN.format(strings=strings, word=word, further=further)
-    return re.compile(pattern, re.X | re.S | re.A)
+    return regex(pattern, re.X | re.S | re.A)
 
 
 _STANDARD = _compiled(f"[eE]{_ESCAPED} | (?:[uU]&|[bBnNxX])?{_PLAIN}")
 _BACKSLASH = _compiled(f"(?:[uU]&|[bBeEnNxX])?{_ESCAPED}")
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
+_COMMENT_EDGE = regex(r"/\*|\*/")
 
 
 def statements(text: str) -> Iterator[list[Token]]:

@@ -11,6 +11,7 @@ from itertools import chain, pairwise
 from pgsnap.dump.definitions.ddl import DdlEntry
 from pgsnap.dump.definitions.statements import Kind, Token, significant, statements
 from pgsnap.dump.definitions.table_parts import TableName, qualified_names
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 # What may follow a column's type.
@@ -19,8 +20,8 @@ _AFTER_TYPE = frozenset(
 )
 # pg_dump writes columns of these names in quotes.
 _OF_TABLE = frozenset(("CONSTRAINT", "CHECK", "PRIMARY", "UNIQUE", "FOREIGN", "EXCLUDE", "LIKE"))
-_OF_TYPE = re.compile(r"CREATE (?:UNLOGGED )?TABLE [^;(]*? OF ([^;(]*)")
-_INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
+_OF_TYPE = regex(r"CREATE (?:UNLOGGED )?TABLE [^;(]*? OF ([^;(]*)")
+_INHERITS = regex(r"^INHERITS \((.*)\)", re.M)
 # What may follow the type that a domain is based on. pg_dump writes these in capitals.
 _AFTER_BASE = frozenset(("COLLATE", "CONSTRAINT", "NOT", "NULL", "DEFAULT", "CHECK"))
 # A domain may be based on another one: PostgreSQL ends before that.

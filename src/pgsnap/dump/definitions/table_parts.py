@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from pgsnap.dump.definitions.ddl import DdlEntry, ddl_entries
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 TableName: TypeAlias = "tuple[str, str]"
@@ -23,28 +24,28 @@ _FIRST = r"[^\x00-\x40\x5b-\x5e\x60\x7b-\x7f]"
 _FURTHER = r"[^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
 _WORD = rf'(?:"(?:[^"]|"")+"|{_FIRST}{_FURTHER}*)'
 _CHAIN = rf"{_WORD}(?:\.{_WORD})*"
-_TOKEN = re.compile(
+_TOKEN = regex(
     r"(?P<escaped>(?<![A-Za-z0-9_$])[eE]'(?:[^'\\]|\\.|'')*')"
     r"|(?P<text>'(?:[^']|'')*')(?P<cast>::(?:pg_catalog\.)?regclass\b)?"
     rf"|(?P<chain>{_CHAIN})",
     re.S,
 )
-_INHERITS = re.compile(r"^INHERITS \(", re.M)
-_PARTITIONED = re.compile(r"^PARTITION BY (RANGE|LIST|HASH) \(", re.M)
+_INHERITS = regex(r"^INHERITS \(", re.M)
+_PARTITIONED = regex(r"^PARTITION BY (RANGE|LIST|HASH) \(", re.M)
 # What a comment may be on, besides tables and columns, which the first two names identify.
-_COMMENT_ON_PART = re.compile(
+_COMMENT_ON_PART = regex(
     rf"COMMENT ON (?:CONSTRAINT|TRIGGER|POLICY|RULE) {_WORD} ON ({_CHAIN}) IS "
 )
-_ABOUT_OWN = re.compile(
+_ABOUT_OWN = regex(
     rf"(?:COMMENT|SECURITY LABEL FOR {_WORD}) ON (?:INDEX|SEQUENCE|STATISTICS) ({_CHAIN}) IS "
 )
-_CREATE_INDEX = re.compile(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
-_CONSTRAINT = re.compile(rf"\s+ADD CONSTRAINT ({_WORD}) ")
-_ON_SEQUENCE = re.compile(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
-_REFERENCES = re.compile(rf" REFERENCES ({_CHAIN})\(")
-_SEQUENCE_NAME = re.compile(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
-_OWNER = re.compile(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
-_OWNED = re.compile(rf" OWNER TO ({_WORD});\s*\Z")
+_CREATE_INDEX = regex(rf"CREATE (?:UNIQUE )?INDEX ({_WORD}) ON ")
+_CONSTRAINT = regex(rf"\s+ADD CONSTRAINT ({_WORD}) ")
+_ON_SEQUENCE = regex(rf"(?:GRANT|REVOKE) [^\n]*? ON SEQUENCE ({_CHAIN}) (?:TO|FROM) ")
+_REFERENCES = regex(rf" REFERENCES ({_CHAIN})\(")
+_SEQUENCE_NAME = regex(rf"^\s+SEQUENCE NAME ({_CHAIN})$", re.M)
+_OWNER = regex(r"^ALTER [A-Z ]+ \S.* OWNER TO .+;$", re.M)
+_OWNED = regex(rf" OWNER TO ({_WORD});\s*\Z")
 _TABLES = ("TABLE", "FOREIGN TABLE")
 # Types of entries with a tablespace or an access method.
 _PLACED = ("TABLE", "INDEX", "CONSTRAINT")

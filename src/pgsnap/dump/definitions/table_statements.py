@@ -12,15 +12,16 @@ from itertools import chain
 from typing import NamedTuple
 
 from pgsnap.dump.definitions.statements import Kind, Token, statements
+from pgsnap.patterns import regex
 
-_ALLOWED = re.compile(
+_ALLOWED = regex(
     r"(?:CREATE (?:UNLOGGED |FOREIGN )?TABLE|CREATE (?:UNLOGGED )?SEQUENCE|CREATE (?:UNIQUE )?INDEX"
     r"|CREATE (?:CONSTRAINT )?TRIGGER|CREATE (?:RULE|POLICY|STATISTICS)"
     r"|ALTER (?:FOREIGN )?TABLE|ALTER (?:SEQUENCE|INDEX|STATISTICS|TRIGGER)"
     r"|COMMENT ON|SECURITY LABEL|GRANT|REVOKE|RESET SESSION AUTHORIZATION"
     r"|SET (?:SESSION AUTHORIZATION|default_tablespace|default_table_access_method)) "
 )
-_OF_TYPES = re.compile(r"CREATE (?:TYPE|DOMAIN) ")
+_OF_TYPES = regex(r"CREATE (?:TYPE|DOMAIN) ")
 
 
 class _Statement(NamedTuple):

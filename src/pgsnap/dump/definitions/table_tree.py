@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached, qualified_names
+from pgsnap.patterns import regex
 
-_INHERITS = re.compile(r"^INHERITS \((.*)\)", re.M)
+_INHERITS = regex(r"^INHERITS \((.*)\)", re.M)
 
 
 def partitions_below(

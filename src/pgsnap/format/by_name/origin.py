@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from typing import Any
 
 from pgsnap.format.by_name.forms import Form, build, damaged, frozen, load_json
@@ -24,8 +23,9 @@ from pgsnap.model import (
     Setting,
     SourceKind,
 )
+from pgsnap.patterns import regex
 
-_SOMETHING = re.compile(r"(?s).+")
+_SOMETHING = regex(r"(?s).+")
 _ROLE = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
 _OID_MAX = 2**32 - 1
 # Snapshots of the same file often have the same origin.
@@ -35,24 +35,24 @@ _REMEMBERED_BYTES_MAX = 16 * KIB
 FORMS = frozen(
     {
         (ServerInfo, "version_num"): Form(high=99_99_99),
-        (ServerInfo, "system_identifier"): Form(pattern=re.compile(r"[0-9]{0,20}")),
-        (ServerInfo, "wal_lsn"): Form(pattern=re.compile(r"(?:[0-9A-F]{1,8}/[0-9A-F]{1,8})?")),
+        (ServerInfo, "system_identifier"): Form(pattern=regex(r"[0-9]{0,20}")),
+        (ServerInfo, "wal_lsn"): Form(pattern=regex(r"(?:[0-9A-F]{1,8}/[0-9A-F]{1,8})?")),
         (ServerInfo, "database_oid"): Form(high=_OID_MAX),
         (DatabaseProperties, "name"): Form(pattern=_SOMETHING),
         (DatabaseProperties, "owner"): Form(pattern=_SOMETHING),
-        (DatabaseProperties, "encoding"): Form(pattern=re.compile(r"[A-Za-z0-9_]+")),
-        (DatabaseProperties, "locale_provider"): Form(pattern=re.compile(r"[cib]")),
+        (DatabaseProperties, "encoding"): Form(pattern=regex(r"[A-Za-z0-9_]+")),
+        (DatabaseProperties, "locale_provider"): Form(pattern=regex(r"[cib]")),
         (DatabaseProperties, "tablespace"): Form(pattern=_SOMETHING),
         # -1: none.
         (DatabaseProperties, "connection_limit"): Form(low=-1, high=2**31 - 1),
         (DatabaseProperties, "acl"): Form(
-            pattern=re.compile(rf"(?s)(?:group )?{_ROLE}=(?:[A-Za-z]\*?)*/{_ROLE}")
+            pattern=regex(rf"(?s)(?:group )?{_ROLE}=(?:[A-Za-z]\*?)*/{_ROLE}")
         ),
         (DatabaseProperties, "roles"): Form(pattern=_SOMETHING),
         (Setting, "name"): Form(pattern=_SOMETHING),
         (ExtensionMember, "name"): Form(pattern=_SOMETHING),
-        (ExtensionMember, "kind"): Form(pattern=re.compile(r"table|sequence")),
-        (Origin, "part"): Form(pattern=re.compile(r"[a-z-]*")),
+        (ExtensionMember, "kind"): Form(pattern=regex(r"table|sequence")),
+        (Origin, "part"): Form(pattern=regex(r"[a-z-]*")),
         (Setting, "role"): Form(pattern=_SOMETHING),
         (Extension, "name"): Form(pattern=_SOMETHING),
     }

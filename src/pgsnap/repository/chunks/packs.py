@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +92,12 @@ class PackWriter(FinishedOrAbandoned):
 
     def add(self, frame: Frame, data: bytes | memoryview) -> None:
         """Add a frame. Raises any error from writing an earlier pack."""
-        pack = self._open[secrets.randbelow(len(self._open))] if self._open[1:] else self._open[0]
+        pack = self._open[0]
+        if self._open[1:]:
+            # Imported here: a plain repository has one, and these libraries take 5 ms.
+            import secrets
+
+            pack = secrets.choice(self._open)
         pack.frames.append(frame)
         pack.body += data
         if len(pack.body) >= self._pack_bytes or len(pack.frames) >= PACK_FRAMES_MAX:

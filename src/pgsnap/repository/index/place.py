@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from pathlib import Path
 
 from blake3 import blake3
@@ -18,6 +17,7 @@ from pgsnap.errors import ForeignPath, StoreError
 from pgsnap.files.folder import Folder
 from pgsnap.files.owned import make_folders
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.patterns import regex
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.layout import INDEX_FILE
 
@@ -40,7 +40,7 @@ _WITH_TRUE_TIMES = frozenset(
 
 _PROBE = ".probe"
 MOUNTS = Path("/proc/self/mountinfo")
-_OCTAL = re.compile(rb"\\([0-7]{3})")
+_OCTAL = regex(rb"\\([0-7]{3})")
 
 
 def index_path(

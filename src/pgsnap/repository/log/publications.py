@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -42,6 +41,7 @@ from pgsnap.format.remote import (
 )
 from pgsnap.limits import RECORD_BYTES_MAX
 from pgsnap.model import SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.repository.index.index import Index
 from pgsnap.repository.index.listing import Entry, Listing, Position
 from pgsnap.repository.layout import (
@@ -69,7 +69,7 @@ use up all numbers."""
 
 _FORGETTING = tuple(f"{COLLECTIONS}{NOTES}{kind}/" for kind in ("forgotten", "unforgotten"))
 _LISTED = (SNAPSHOTS, TAGS, *_FORGETTING)
-_NUMBER = re.compile(r"[0-9]{12}")
+_NUMBER = regex(r"[0-9]{12}")
 _NONE = Position(0, b"")
 
 

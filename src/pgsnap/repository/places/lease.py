@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -134,7 +134,7 @@ def _read(store: Store, name: str = LEASE) -> bytes | None:
 def new_data(since: str) -> bytes:
     """Return the content of a lease that has been held *since*, unlike any other."""
     # No names of hosts or users: whoever can list the store can read it.
-    return json.dumps({"holder": secrets.token_hex(16), "since": since}).encode()
+    return json.dumps({"holder": os.urandom(16).hex(), "since": since}).encode()
 
 
 def now() -> float:

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
-import secrets
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -89,13 +88,15 @@ class StoreTurn:
                         hint="Wait for it, or wait longer with: --lock-timeout 1h",
                     )
                 interrupts.sleep(lease.POLL_SECONDS)
-            # Two that came at once gave way to each other.
+            # Two that came at once gave way to each other. Imported here, since few ever do.
+            import random
+
             interrupts.sleep(random.uniform(0.0, 2 * lease.POLL_SECONDS))
 
     def _announced(self, seen: dict[str, tuple[bytes, float]]) -> bool:
         """Announce this process, and return whether there is no other; else withdraw."""
         asked = lease.now()
-        name, data = f"{TURNS}{secrets.token_hex(16)}", lease.new_data(_time())
+        name, data = f"{TURNS}{os.urandom(16).hex()}", lease.new_data(_time())
         with contextlib.ExitStack() as withdrawn:
             withdrawn.callback(self._withdraw, name)
             self._store.put(name, data)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable
 
 from pgsnap.errors import CorruptionError, ObjectNotFound, RepositoryError, StoreError, WrongKey
 from pgsnap.limits import KEY_SLOT_BYTES_MAX, KEY_SLOTS_MAX
+from pgsnap.patterns import regex
 from pgsnap.repository import layout
 from pgsnap.sealing.slots import Slot, decode_slot, encode_slot
 from pgsnap.stores.base import Store
 from pgsnap.values import dataclass
 
-_ID = re.compile(r"[0-9a-f]{16}")
+_ID = regex(r"[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from pgsnap.errors import UsageError
 from pgsnap.format.times import to_micros
+from pgsnap.patterns import regex
 
-_TIME = re.compile(
+_TIME = regex(
     r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
     r"(?:[T ](?P<hour>\d{1,2}):(?P<minute>\d{1,2})"
     r"(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,6}))?)?"

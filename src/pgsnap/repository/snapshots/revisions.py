@@ -10,6 +10,7 @@ from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision
 from pgsnap.format.times import to_micros
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId, Tag
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.label_chains import Chain, Chains
 from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
@@ -17,8 +18,8 @@ from pgsnap.repository.snapshots.tags import is_safety_tag
 from pgsnap.repository.snapshots.unknown import unknown_revision
 from pgsnap.words import plural
 
-_STEPS = re.compile(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
-_PREFIX = re.compile(rf"[0-9a-fA-F]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
+_STEPS = regex(r"(?P<base>.+?)(?P<steps>(?:~[0-9]{0,9})+)", re.DOTALL)
+_PREFIX = regex(rf"[0-9a-fA-F]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
 _CANDIDATES_SHOWN = 5
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 from pgsnap.errors import UnknownRevision
 from pgsnap.limits import ID_PREFIX_MIN
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.moments import is_day
 from pgsnap.words import did_you_mean, some
 
 _SHOWN = 5
-_SHORT_ID = re.compile(rf"[0-9a-fA-F]{{1,{ID_PREFIX_MIN - 1}}}")
+_SHORT_ID = regex(rf"[0-9a-fA-F]{{1,{ID_PREFIX_MIN - 1}}}")
 # git's way to a parent.
-_CARETS = re.compile(r"(?P<base>[^^]+)(?P<carets>\^+)")
+_CARETS = regex(r"(?P<base>[^^]+)(?P<carets>\^+)")
 # What other tools call the newest snapshot, and the one before it.
 _LATEST = frozenset({"head", "@", "newest", "last", "current", "tip", "main", "master"})
 _BEFORE = frozenset({"previous", "prev", "@{1}"})

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pgsnap import interrupts
 from pgsnap.errors import SourceError
 from pgsnap.limits import CHILD_GRACE_SECONDS, KIB, READ_BYTES
+from pgsnap.patterns import regex
 from pgsnap.runners.base import Child
 from pgsnap.sessions.base import literal
 from pgsnap.sessions.server import Server
@@ -34,7 +35,7 @@ _PRINT_MARK = b"\\echo '\\\\.'\n"
 # As in `blocks`: psql writes 4 KiB at a time.
 _CRUMB_BYTES = 32 * KIB
 _NAP_SECONDS = 0.001
-_SQLSTATE = re.compile(r"^(?:psql:[^\n]*?: )?[^\n:]+:  ([0-9A-Z]{5}): ", re.M)
+_SQLSTATE = regex(r"^(?:psql:[^\n]*?: )?[^\n:]+:  ([0-9A-Z]{5}): ", re.M)
 
 
 class RowsPsql:

@@ -7,7 +7,7 @@ MiB of each; then its pipe is full, and it waits.
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import threading
 from array import array
 from collections import deque
@@ -113,7 +113,7 @@ class Readers:
     ) -> None:
         """Start them; they connect meanwhile. Raises ToolMissing, ConnectionFailed."""
         self._server = server
-        self._application = f"snap rows {secrets.token_hex(8)}"
+        self._application = f"snap rows {os.urandom(8).hex()}"
         self._change = threading.Condition()
         self._failure: SnapError | None = None
         self._threads: list[threading.Thread] = []

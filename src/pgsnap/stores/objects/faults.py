@@ -6,6 +6,7 @@ import enum
 import re
 
 from pgsnap.errors import StoreError, StoreFull
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 
@@ -43,15 +44,15 @@ class Fault:
         return self.words.startswith(NO_CONNECTION)
 
 
-_STATUS = re.compile(r"status code: (\d{3}) ?([^:\n]*)(?:: (.*))?", re.S)
-_STORE = re.compile(r"Generic \w+ error: ")
-_BEYOND = re.compile(r"Wanted range starting at \d+, but object was only")
-_CODE = re.compile(r"<Code>([^<]{1,100})</Code>")
-_MESSAGE = re.compile(r"<Message>([^<]{1,500})</Message>")
-_DEBUG = re.compile(r"\s*Debug source:.*", re.S)
-_KIND = re.compile(r"kind: (Connect|Timeout)\b")
-_REASON = re.compile(r'(?:message|error): "([^"]{1,200})"|InvalidCertificate\(\s*(\w+)')
-_SIGNED = re.compile(r"(?i)\b(sig|signature|x-amz-[a-z-]+|token|se|st|skoid)=[^&\s]+")
+_STATUS = regex(r"status code: (\d{3}) ?([^:\n]*)(?:: (.*))?", re.S)
+_STORE = regex(r"Generic \w+ error: ")
+_BEYOND = regex(r"Wanted range starting at \d+, but object was only")
+_CODE = regex(r"<Code>([^<]{1,100})</Code>")
+_MESSAGE = regex(r"<Message>([^<]{1,500})</Message>")
+_DEBUG = regex(r"\s*Debug source:.*", re.S)
+_KIND = regex(r"kind: (Connect|Timeout)\b")
+_REASON = regex(r'(?:message|error): "([^"]{1,200})"|InvalidCertificate\(\s*(\w+)')
+_SIGNED = regex(r"(?i)\b(sig|signature|x-amz-[a-z-]+|token|se|st|skoid)=[^&\s]+")
 
 _OF_ANOTHER_REGION = (
     "AuthorizationHeaderMalformed",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import secrets
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pgsnap.files.owned import FILE_MODE, FOLDER_MODE
+from pgsnap.patterns import regex
 from pgsnap.stores.base import Data
 from pgsnap.values import dataclass
 
@@ -25,7 +25,7 @@ BLOCK_BYTES = 255 * 1024
 # By the server's clock. A process that sleeps for longer makes a new session.
 LEFTOVER_SECONDS = 24 * 60 * 60
 # Whatever else is there may be somebody's own.
-_LEFTOVER = re.compile(r"[0-9a-f]{16}(-ended)?|cas-[0-9a-f]{16}")
+_LEFTOVER = regex(r"[0-9a-f]{16}(-ended)?|cas-[0-9a-f]{16}")
 
 
 class Lost(Exception):

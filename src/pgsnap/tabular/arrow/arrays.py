@@ -9,13 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pgsnap.patterns import regex
 from pgsnap.tabular.arrow.buffers import parts_of, strings_of
 from pgsnap.tabular.arrow.kinds import Convert
 from pgsnap.tabular.escapes import BACKSLASH
 
-_TOKEN = re.compile(r'[{},]|"((?:[^"\\]|\\.)*)"|[^{},"]+', re.S)
-_ESCAPED = re.compile(r"\\(.)", re.S)
-_BOUNDS = re.compile(r"\[[-\d]+:[-\d]+\](?:\[[-\d]+:[-\d]+\])*=")
+_TOKEN = regex(r'[{},]|"((?:[^"\\]|\\.)*)"|[^{},"]+', re.S)
+_ESCAPED = regex(r"\\(.)", re.S)
+_BOUNDS = regex(r"\[[-\d]+:[-\d]+\](?:\[[-\d]+:[-\d]+\])*=")
 _QUOTE, _COMMA, _OPEN, _CLOSE = ord('"'), ord(","), ord("{"), ord("}")
 
 

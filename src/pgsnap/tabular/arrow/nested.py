@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pgsnap.dump.definitions.table_columns import ENUM, RANGE, RECORD, ColumnType
+from pgsnap.patterns import regex
 
 MAP = pa.map_(pa.string(), pa.string())
 _FIELD = r'(?:"([^"\\]*(?:(?:""|\\.)[^"\\]*)*)"|([^,()"\\]*))'
-_QUOTED = re.compile(r'""|\\(.)', re.S)
+_QUOTED = regex(r'""|\\(.)', re.S)
 _WORD = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_PAIR = re.compile(rf"{_WORD}=>(?:{_WORD}|NULL)(?:, |\Z)", re.S)
-_ESCAPED = re.compile(r"\\(.)", re.S)
+_PAIR = regex(rf"{_WORD}=>(?:{_WORD}|NULL)(?:, |\Z)", re.S)
+_ESCAPED = regex(r"\\(.)", re.S)
 _RANGE = r'^(?P<open>[\[(])"?(?P<lower>[^",]*)"?,"?(?P<upper>[^",]*)"?(?P<close>[\])])$'
 _EMPTY = "empty"
 # Types whose text has neither quotes nor commas in it.

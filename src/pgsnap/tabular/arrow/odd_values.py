@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from pgsnap.patterns import regex
 
 _DATE = r"(\d+)-(\d\d)-(\d\d)"
-_ODD_DATE = re.compile(rf"{_DATE}( BC)?")
-_ODD_TIMESTAMP = re.compile(
+_ODD_DATE = regex(rf"{_DATE}( BC)?")
+_ODD_TIMESTAMP = regex(
     rf"{_DATE} (\d\d):(\d\d):(\d\d)(?:\.(\d{{1,6}}))?"
     r"(?:([-+])(\d\d)(?::(\d\d))?(?::(\d\d))?)?( BC)?"
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -13,6 +12,7 @@ from pyarrow import csv
 
 from pgsnap.dump.definitions.table_columns import HSTORE
 from pgsnap.errors import CorruptionError
+from pgsnap.patterns import regex
 from pgsnap.tabular.arrow.arrays import depth_of, lists_of, obstacle, without_bounds
 from pgsnap.tabular.arrow.buffers import meant_strings, single
 from pgsnap.tabular.arrow.kinds import Kind, has_elements, kind_of, text_kind
@@ -28,7 +28,7 @@ from pgsnap.tabular.base import (
     unicode_text,
 )
 
-_COLUMN = re.compile(r"In CSV column #(\d+)")
+_COLUMN = regex(r"In CSV column #(\d+)")
 # How many arrays at the beginning say how many dimensions those of a column have.
 _LOOKED_AT = 10_000
 

@@ -5,16 +5,16 @@ Nothing here changes the server.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from pgsnap.errors import TargetRefused
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import CONNECTION_LIMIT as HALF_DROPPED
 from pgsnap.targets.checks.subscriptions import subscriptions_of, unbinding
 from pgsnap.values import dataclass
 
-_WORD_FIRST = re.compile(r"[a-z]+(?=[\s,:]|$)")
+_WORD_FIRST = regex(r"[a-z]+(?=[\s,:]|$)")
 
 
 @dataclass(frozen=True, slots=True)

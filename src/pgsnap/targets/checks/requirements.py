@@ -5,10 +5,10 @@ Nothing here changes the server.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from pgsnap.model import DatabaseProperties, Origin, Snapshot
+from pgsnap.patterns import regex
 from pgsnap.runners.base import Tool
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.locales import has_locale
@@ -21,7 +21,7 @@ from pgsnap.words import size
 _SIZE_OF_TEXT = 1.5
 # A sound estimate leaves this much free: a server with a full disk stops.
 _SPACE_MARGIN = 1.1
-_VERSION = re.compile(r"(\d+)")
+_VERSION = regex(r"(\d+)")
 
 
 def check_requirements(

@@ -6,10 +6,10 @@ compared nor shown.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from pgsnap.dump.definitions.statements import significant, statements
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, literal
 from pgsnap.targets.checks.roles import MEMBERSHIP, split_statements, unquoted
 
@@ -23,7 +23,7 @@ _ATTRIBUTES = {
     "rolreplication": "REPLICATION",
     "rolbypassrls": "BYPASSRLS",
 }
-_LIMIT = re.compile(r"-?\d+")
+_LIMIT = regex(r"-?\d+")
 
 
 def role_differences(session: Session, needed: Iterable[str], globals_text: str) -> tuple[str, ...]:

@@ -12,18 +12,19 @@ from dataclasses import field
 
 from pgsnap.dump.definitions.statements import statements, trimmed, without_verifiers
 from pgsnap.model import Snapshot
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.properties.acl import parse_acl_item
 from pgsnap.values import dataclass
 
 _IDENT = r'("(?:[^"]|"")+"|[^\s";]+)'
-ABOUT_ROLE = re.compile(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
-MEMBERSHIP = re.compile(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
-_LINE_END = re.compile(r"[\r\n]")
+ABOUT_ROLE = regex(rf"^(?:CREATE|ALTER|COMMENT ON) ROLE {_IDENT}", re.DOTALL)
+MEMBERSHIP = regex(rf"^GRANT {_IDENT} TO {_IDENT}(.*?)(?: GRANTED BY {_IDENT})?$", re.DOTALL)
+_LINE_END = regex(r"[\r\n]")
 # pg_dumpall names every attribute. A new role lacks these, and only a role that has one may specify
 # it for another.
 _LACKS = frozenset({"NOSUPERUSER", "NOCREATEROLE", "NOCREATEDB", "NOREPLICATION", "NOBYPASSRLS"})
-_ATTRIBUTES = re.compile(rf"^(ALTER ROLE {_IDENT} WITH)((?: [A-Z]+)*)", re.DOTALL)
+_ATTRIBUTES = regex(rf"^(ALTER ROLE {_IDENT} WITH)((?: [A-Z]+)*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

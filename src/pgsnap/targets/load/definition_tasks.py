@@ -16,15 +16,16 @@ from functools import partial
 from pgsnap.dump.definitions.table_parts import altered_table, foreign_key_ends
 from pgsnap.dump.entries import ENTRY, decode, parse_entry
 from pgsnap.model import DumpEvent, SectionEnd, SectionKind, SectionName, SectionStart
+from pgsnap.patterns import regex
 from pgsnap.targets.load.row_order import Table
 from pgsnap.targets.load.workers import Task, settings_in
 
 _TYPES = (b"CONSTRAINT", b"INDEX", b"FK CONSTRAINT")
 _NOTES = (b"COMMENT", b"SECURITY LABEL")
 # Written between entries: it holds for all that follow.
-_SETTING = re.compile(rb"^SET (\w+) = [^\n]*;$", re.M)
+_SETTING = regex(rb"^SET (\w+) = [^\n]*;$", re.M)
 _AS_ANOTHER = b"SET SESSION AUTHORIZATION"
-_CONSTRAINT_TABLE = re.compile(rb"^ALTER TABLE (?:ONLY )?", re.M)
+_CONSTRAINT_TABLE = regex(rb"^ALTER TABLE (?:ONLY )?", re.M)
 
 
 class DefinitionTasks:

@@ -8,8 +8,7 @@ psql is killed and never given end-of-file.
 
 from __future__ import annotations
 
-import re
-import secrets
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,6 +19,7 @@ from pgsnap.dump.volatile import fresh_restrict_key
 from pgsnap.errors import QueryFailed, RestoreFailed
 from pgsnap.limits import READ_BYTES
 from pgsnap.model import DumpEvent, Section, SectionKind, SectionName, SectionStart
+from pgsnap.patterns import regex
 from pgsnap.progress import SILENT, Progress
 from pgsnap.runners.base import Child, Tool
 from pgsnap.sessions.base import Session, literal
@@ -41,7 +41,7 @@ PSQL_ARGUMENTS = (
 # commit waits, and it comes after all of them (1,500 tables: 10 s instead of 16 s). A larger
 # maintenance_work_mem gained nothing on 240 MB of dump with four indexes.
 SETTINGS = b"SET synchronous_commit = off;\n"
-_COPY_TAG = re.compile(rb"COPY (\d+)$")
+_COPY_TAG = regex(rb"COPY (\d+)$")
 # Longer lines are rows that the dump's own SELECTs return; nothing of ours is that long.
 _LINE_BYTES_MAX = 4096
 _SETTLE_POLL_SECONDS = 0.05
@@ -116,7 +116,7 @@ class Feeder:
 
         Only between two statements of the dump; called by the generator that `run` feeds from.
         """
-        nonce = secrets.token_hex(16)
+        nonce = os.urandom(16).hex()
         settled = self._tags.expect(nonce)
         self._places.inserted.append(self._places.line)
         # Without the semicolon before it: psql (since 15.19, 16.15, 17.11 and 18.6) takes what
@@ -145,7 +145,7 @@ class Feeder:
         """
         started = time.monotonic()
         plain_bytes = 0
-        nonce = secrets.token_hex(16)
+        nonce = os.urandom(16).hex()
         sentinel = self._tags.expect(nonce)
         self._tags.start()
         with interrupts.undone_by(self._child.kill):

@@ -15,6 +15,7 @@ from typing import TypeAlias
 from pgsnap.dump.copy_head import with_heads
 from pgsnap.dump.entries import encode
 from pgsnap.model import DumpEvent, SectionKind, SectionName, SectionStart
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, ident
 
 Table: TypeAlias = "tuple[str, str]"
@@ -22,7 +23,7 @@ Table: TypeAlias = "tuple[str, str]"
 
 _BY_HASH = b"\nPARTITION BY HASH ("
 _NAME = rb'(?:"(?:[^"]|"")+"|[^\s,.;()"]+)'
-_COPY = re.compile(rb"^COPY %b\.%b (?=\(|FROM stdin;$)" % (_NAME, _NAME), re.M)
+_COPY = regex(rb"^COPY %b\.%b (?=\(|FROM stdin;$)" % (_NAME, _NAME), re.M)
 # The type of a key that is an expression is in no catalog: it is assumed to contain OIDs if the
 # operator class is for any array, row, range or multirange.
 _CHOSEN_ANEW = """

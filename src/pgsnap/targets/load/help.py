@@ -6,12 +6,12 @@ recognized by their quotes: so it works in every server language.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import suppress
 
 from pgsnap.errors import SnapError
 from pgsnap.model import SectionKind
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import ident
 from pgsnap.sessions.server import Server
 from pgsnap.targets.checks.preflight import connected_role
@@ -21,8 +21,8 @@ from pgsnap.targets.load.psql_messages import Help, PsqlFailure
 from pgsnap.values import dataclass
 
 # Quotation marks in PostgreSQL's translations.
-_QUOTED = re.compile(r"[\"«„“‚‘「『»]([^\"«»„“”‘’」』]+)[\"»“”’」』«]")
-_CALLED = re.compile(r'((?:"(?:[^"]|"")+"|[\w$.])+)\(')
+_QUOTED = regex(r"[\"«„“‚‘「『»]([^\"«»„“”‘’」』]+)[\"»“”’」』«]")
+_CALLED = regex(r'((?:"(?:[^"]|"")+"|[\w$.])+)\(')
 _RIGHTS = frozenset({"ACL", "DEFAULT ACL"})
 _OF_ROWS = frozenset({"INDEX", "CONSTRAINT", "CHECK CONSTRAINT", "FK CONSTRAINT"})
 _PLACES = ("default_tablespace", "default_table_access_method")

@@ -7,11 +7,12 @@ from collections import deque
 from dataclasses import field
 
 from pgsnap.model import SectionKind, SectionName
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 # The header that pg_dump writes before an entry. In a function's body it may be part of the text;
 # then an error's place is less accurate.
-_ENTRY_HEAD = re.compile(
+_ENTRY_HEAD = regex(
     rb"^-- (?:Data for )?Name: (.{1,200}?); Type: ([A-Z ]+); Schema: (.{1,200}?); Owner:"
     rb"|^SET SESSION AUTHORIZATION ([^'\s;][^;\n]*);",
     re.M,

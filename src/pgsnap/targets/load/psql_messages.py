@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 
 from pgsnap.errors import RestoreFailed
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
-_SERVER = re.compile(r"^psql:<stdin>:(\d+): [^:]+:  ([0-9A-Z]{5}): (.*)$")
-_CLIENT = re.compile(r"^psql:<stdin>:(\d+): (?:error|fatal): (.*)$")
-_START = re.compile(r"^psql: (?:error|fatal): (.*)$")
-_EXTRA = re.compile(r"^([A-Z]+[A-Z ]*?)(?: \d+)?:\s+(.*)$")
+_SERVER = regex(r"^psql:<stdin>:(\d+): [^:]+:  ([0-9A-Z]{5}): (.*)$")
+_CLIENT = regex(r"^psql:<stdin>:(\d+): (?:error|fatal): (.*)$")
+_START = regex(r"^psql: (?:error|fatal): (.*)$")
+_EXTRA = regex(r"^([A-Z]+[A-Z ]*?)(?: \d+)?:\s+(.*)$")
 
 _SUCCESSES = frozenset({"00", "01", "02"})
 _IN_FAILED_TRANSACTION = "25P02"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import ident
 from pgsnap.values import dataclass
 
@@ -13,7 +14,7 @@ DATABASE = "\0"
 
 PRIVILEGES = {"C": "CREATE", "T": "TEMPORARY", "c": "CONNECT"}
 _NAME = r'(?:"(?:[^"]|"")*"|[^"=/]*)'
-_ITEM = re.compile(rf"^(?:group )?({_NAME})=((?:[A-Za-z]\*?)*)/({_NAME})$", re.DOTALL)
+_ITEM = regex(rf"^(?:group )?({_NAME})=((?:[A-Za-z]\*?)*)/({_NAME})$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ rehearsed on the scratch database before anything is loaded, and applied by the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pgsnap.errors import QueryFailed, TargetRefused
 from pgsnap.model import DatabaseProperties, Setting
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, ident, literal, number
 from pgsnap.sessions.catalog import DEFAULT_ACL
 from pgsnap.targets.dumptext import STANDARD_STRINGS_SINCE
@@ -41,7 +41,7 @@ LIST_PARAMETERS = frozenset(
 EMPTY_LISTS_SINCE = 190000
 # A scratch database denies CONNECT to PUBLIC; a new one would not.
 _OPEN_AGAIN = f"GRANT CONNECT ON DATABASE {DATABASE} TO PUBLIC"
-_LIST_ITEM = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]+))\s*(,|$)')
+_LIST_ITEM = regex(r'\s*(?:"((?:[^"]|"")*)"|([^\s,"]+))\s*(,|$)')
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ each of its processes to release the database's files, and an extension's worker
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 import time
 from collections.abc import Callable
 
 from pgsnap import interrupts
 from pgsnap.errors import ConnectionFailed, QueryFailed, SnapError, SourceError
+from pgsnap.patterns import regex
 from pgsnap.progress import SILENT, Progress
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.sessions.half_dropped import drop_command, half_dropped
@@ -24,7 +24,7 @@ _TELL_EVERY_SECONDS = 5.0
 _BARRIER = "ProcSignalBarrier"
 _NO_RIGHT = "42501"
 # "still waiting for backend with PID 2044 to accept ProcSignalBarrier", in any language.
-_PROCESS = re.compile(r"(\d+)")
+_PROCESS = regex(r"(\d+)")
 
 
 def drop_database(

@@ -6,11 +6,11 @@ alone means nothing: a kept database is one that a note names and that the serve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from pgsnap.model import Note, SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, literal
 from pgsnap.sessions.half_dropped import drop_command
 from pgsnap.targets.checks.preflight import (
@@ -28,7 +28,7 @@ DISCARDED = "discarded"
 PUT_BACK = "put_back"
 TABLES_PUT_BACK = "tables_put_back"
 NEVER_MADE = "never made"
-_HEX_ID = re.compile(r"[0-9a-f]{64}")
+_HEX_ID = regex(r"[0-9a-f]{64}")
 # Nobody restores so often.
 _ORDER_MAX = 2**62
 

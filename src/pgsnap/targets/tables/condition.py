@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from pgsnap.patterns import regex
+
 # As the server's own lexer has them: all that is not ASCII may be in names.
 _FIRST = r"A-Za-z_\x80-\U0010ffff"
-_TOKEN = re.compile(
+_TOKEN = regex(
     rf"""
     (?P<escaped> [eE]'(?:[^'\\]|\\.|'')*' )
     | (?P<text> '(?:[^']|'')*' )
@@ -20,7 +22,7 @@ _TOKEN = re.compile(
     """,
     re.X | re.S,
 )
-_EDGE = re.compile(r"/\*|\*/")
+_EDGE = regex(r"/\*|\*/")
 _UNCLOSED = {"'": "a string", '"': "a quoted name", "$": "a string in dollar quotes"}
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pgsnap.dump.definitions.mending import Identities
 from pgsnap.dump.definitions.rights import Right, as_grantors
 from pgsnap.dump.definitions.table_parts import TableName, TableParts
+from pgsnap.patterns import regex
 from pgsnap.targets.tables.blocks import do
 from pgsnap.targets.tables.rights import note_oids, same_rights, without_default_privileges
 from pgsnap.targets.tables.swap import (
@@ -22,12 +23,10 @@ from pgsnap.targets.tables.swap import (
 )
 from pgsnap.values import dataclass
 
-_GENERATED = re.compile(r" GENERATED ALWAYS AS \(.*\) STORED", re.S)
+_GENERATED = regex(r" GENERATED ALWAYS AS \(.*\) STORED", re.S)
 _ANY_NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
-_SWITCH = re.compile(
-    rf"ALTER TABLE .* (?:EN|DIS)ABLE (?:ALWAYS |REPLICA )?TRIGGER {_ANY_NAME};", re.S
-)
-_TRIGGER = re.compile(rf"^CREATE (?:CONSTRAINT )?TRIGGER {_ANY_NAME} ", re.M)
+_SWITCH = regex(rf"ALTER TABLE .* (?:EN|DIS)ABLE (?:ALWAYS |REPLICA )?TRIGGER {_ANY_NAME};", re.S)
+_TRIGGER = regex(rf"^CREATE (?:CONSTRAINT )?TRIGGER {_ANY_NAME} ", re.M)
 FORGET_DRAWN = "DISCARD SEQUENCES;\n"
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 
 from pgsnap.dump.definitions.table_parts import TableName, parse_name
 from pgsnap.errors import SnapError
 from pgsnap.model import SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.values import dataclass
 
-_ID = re.compile("[0-9a-f]{64}")
+_ID = regex("[0-9a-f]{64}")
 
 
 class PageNotFound(SnapError):

@@ -3,17 +3,17 @@ be of gigabytes. What is invisible in them is made visible where they are printe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from pgsnap import words
 from pgsnap.model import quote_ident
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 from pgsnap.workflows.diff.report import TableName
 
 CHARACTERS_SHOWN = 240
 _ONE_LINE_MAX = 26
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NUMBER = regex(r"-?\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)

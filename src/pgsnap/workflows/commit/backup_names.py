@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
 _DATE = r"(?P<year>\d{4})(?P<dash>[-_.]?)(?P<month>\d{2})(?P=dash)(?P<day>\d{2})"
@@ -20,22 +21,22 @@ _UTC = r"(?:[-_. ]?(?i:UTC|GMT)|[-_ ]?[Zz])(?![A-Za-z\d]|[-_ ]?[+-]\d)"
 OFFSET = rf"{_UTC}|[_ ]?[+-]\d{{2}}:?\d{{2}}|[_ ]?\+\d{{2}}"
 """A time zone, as written after a time."""
 
-_TIME = re.compile(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}(?P<offset>{OFFSET})?)?(?!\d)")
-_DATE_ONLY = re.compile(rf"(?<!\d){_DATE}(?!\d)")
-_DAY_FIRST = re.compile(
+_TIME = regex(rf"(?<!\d){_DATE}(?:[-_.T @]{{0,2}}{_CLOCK}(?P<offset>{OFFSET})?)?(?!\d)")
+_DATE_ONLY = regex(rf"(?<!\d){_DATE}(?!\d)")
+_DAY_FIRST = regex(
     r"(?<!\d)\d{1,2}(?P<dash>[-_.])\d{1,2}(?P=dash)(?P<year>\d{4})(?P<between>[-_.T @]{0,2})"
     r"(?:\d{2}(?P<colon>[-_.:h]?)\d{2}(?P<second>(?P=colon)\d{2})?)?(?!\d)"
 )
-_CLOCK_FIRST = re.compile(
+_CLOCK_FIRST = regex(
     r"(?<!\d)(?:[01]\d|2[0-3])(?P<colon>[-_.:h]?)[0-5]\d(?:(?P<second>[-_.:m]?)[0-5]\d)?"
     r"(?P<between>s?[-_.T @]{1,2})\Z"
 )
-_HOUR_ALONE = re.compile(r"([-_.T @])(?:[01]\d|2[0-3])(?=\.[a-z]|\Z)")
+_HOUR_ALONE = regex(r"([-_.T @])(?:[01]\d|2[0-3])(?=\.[a-z]|\Z)")
 # A number by itself; the numbers of "v2" and "pg15" belong to a word.
-_NUMBER = re.compile(r"(?<![A-Za-z\d])\d")
-_UTC_WORD = re.compile(_UTC)
-_HALF_OF_DAY = re.compile(r"(?P<between>[-_. ]?)[ap](?:m(?![a-z])|\.m\b\.?)", re.I)
-_WORD = re.compile(r"[-_. ]?(?P<word>[A-Za-z]{1,5})(?![A-Za-z])")
+_NUMBER = regex(r"(?<![A-Za-z\d])\d")
+_UTC_WORD = regex(_UTC)
+_HALF_OF_DAY = regex(r"(?P<between>[-_. ]?)[ap](?:m(?![a-z])|\.m\b\.?)", re.I)
+_WORD = regex(r"[-_. ]?(?P<word>[A-Za-z]{1,5})(?![A-Za-z])")
 # From the time zone database and PostgreSQL's own list, except those that are English words.
 _ZONE_WORDS = (
     " UTC GMT Z "
@@ -48,7 +49,7 @@ _ZONE_WORDS = (
     "TMT TRT TVT ULAT UYST UYT UZT VLAT VOLT VUT WAST WAT WEST WET WFT WGST WGT WIB WIT WITA YAKT "
     "YAPT YEKT "
 )
-_ZONE_NAME = re.compile(
+_ZONE_NAME = regex(
     r"[-_. ]?(?:Africa|America|Antarctica|Arctic|Asia|Atlantic|Australia|Europe|Indian|Pacific)"
     r"[-_.][A-Za-z_]+"
 )
@@ -57,7 +58,7 @@ _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
 )
-_DATE_IN_WORDS = re.compile(
+_DATE_IN_WORDS = regex(
     rf"(?<![A-Za-z\d])(?:\d{{1,2}}[-_. ]?{_MONTH}|{_MONTH}[-_., ]{{0,2}}\d{{1,2}})[-_., ]{{0,2}}\Z",
     re.I,
 )

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, tzinfo
 
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.workflows.commit.backup_names import OFFSET, Doubt, NameTime, at_zone, is_offset
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -24,7 +25,7 @@ _CODES = {
     "z": OFFSET,
     "s": r"\d{9,11}",
 }
-_ENDING = re.compile(r"(?:\.(?:sql|dump|pgdump|backup|bak|tar|gz|zst))+\Z", re.I)
+_ENDING = regex(r"(?:\.(?:sql|dump|pgdump|backup|bak|tar|gz|zst))+\Z", re.I)
 
 
 class NameFormat:

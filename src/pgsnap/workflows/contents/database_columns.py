@@ -12,6 +12,7 @@ from functools import partial
 from pgsnap.dump.definitions.ddl import columns_of_type
 from pgsnap.dump.events import occurs
 from pgsnap.model import SectionKind, Snapshot
+from pgsnap.patterns import regex
 from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import ident
@@ -20,7 +21,7 @@ from pgsnap.targets.checks.requirements import source_major
 from pgsnap.targets.load.own_name import SINCE, TYPE
 from pgsnap.words import some
 
-_DOMAIN = re.compile(rb"^CREATE DOMAIN (\S+) AS %b(?:\[\])*(?=[\s;])" % TYPE.encode(), re.M)
+_DOMAIN = regex(rb"^CREATE DOMAIN (\S+) AS %b(?:\[\])*(?=[\s;])" % TYPE.encode(), re.M)
 
 
 def check_database_columns(repo: Repository, snapshot: Snapshot, database: str) -> Findings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from pgsnap.dump.entries import DUMP_BEGIN, DUMP_END, ENTRY
@@ -15,13 +14,14 @@ from pgsnap.model import (
     SnapshotId,
     SourceKind,
 )
+from pgsnap.patterns import regex
 from pgsnap.repository.chunks.stream import section_text
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 
 # What `pg_dump -c` writes before the first entry; without -c there is a comment.
-_DROPS = re.compile(rb"\s*(DROP [^;]*|ALTER TABLE [^;]* DROP [^;]*);")
+_DROPS = regex(rb"\s*(DROP [^;]*|ALTER TABLE [^;]* DROP [^;]*);")
 _BEGIN_BYTES = 64 * 1024
 _BODY = (SectionKind.PRE_DATA, SectionKind.DATA, SectionKind.POST_DATA)
 

@@ -9,19 +9,20 @@ from dataclasses import field
 from pathlib import Path
 
 from pgsnap.model import Finding
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 from pgsnap.words import plural
 from pgsnap.workflows.drill.report import failed, passed, skipped
 
 _TOLD_MAX = 10
-_FENCE = re.compile(r"\s*(```|~~~)")
-_SPAN = re.compile(r"`([^`]+)`")
+_FENCE = regex(r"\s*(```|~~~)")
+_SPAN = regex(r"`([^`]+)`")
 # At the start of a command: after a prompt, sudo, a variable assignment, or another command.
-_SNAP = re.compile(
+_SNAP = regex(
     r"(?:^\s*(?:[$#>] )?|[|;&(]\s*)(?:sudo (?:-\w+ \w+ )*)?(?:\w+=\S+ )*"
     r"(?:[\w./~-]*/)?(?:pg)?snap(?= |$)"
 )
-_COMMAND_END = re.compile(r"[|;&)<>]")
+_COMMAND_END = regex(r"[|;&)<>]")
 
 
 @dataclass(frozen=True, slots=True)

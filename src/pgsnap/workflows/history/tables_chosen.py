@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -12,6 +11,7 @@ from pgsnap.dump.definitions.table_parts import Definitions, TableName
 from pgsnap.dump.definitions.table_tree import partitions_below
 from pgsnap.errors import CorruptionError, UnusableInput, UsageError
 from pgsnap.model import Section, SectionKind, Snapshot, SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.tabular.base import Column, Shape, Wishes, full_name
 from pgsnap.values import dataclass
@@ -25,7 +25,7 @@ _LEFT_OUT = {
     "FOREIGN TABLE": "foreign table",
     "SEQUENCE": "sequence",
 }
-_PART = re.compile(r'"(?:[^"]|"")+"|[^".]+')
+_PART = regex(r'"(?:[^"]|"")+"|[^".]+')
 
 
 @dataclass(frozen=True, slots=True)

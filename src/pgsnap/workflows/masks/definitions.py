@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -16,6 +15,7 @@ from pgsnap.dump.definitions.table_parts import Definitions, TableName, attached
 from pgsnap.masking.events import Masking
 from pgsnap.masking.masks import Kind
 from pgsnap.model import quote_ident
+from pgsnap.patterns import regex
 from pgsnap.targets.checks.preflight import Findings, Problem
 from pgsnap.words import nearest, some
 from pgsnap.workflows.contents.table_names import shown
@@ -40,7 +40,7 @@ _CODE = ("FUNCTION", "PROCEDURE")
 # What stands before a body, the names of a library and its function, and the values of settings.
 _BEFORE_NO_VALUE = ("AS", "TO", ",")
 # What begins and ends a body.
-_BODY = re.compile(r"\A(?:'|\$\w*\$)|(?:'|\$\w*\$)\Z")
+_BODY = regex(r"\A(?:'|\$\w*\$)|(?:'|\$\w*\$)\Z")
 
 
 def check_definitions(masking: Masking, definitions: Definitions) -> Findings:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 
 from pgsnap.dump.definitions.table_parts import TableName
@@ -11,16 +10,17 @@ from pgsnap.masking.catalog import Catalog, Column, Family
 from pgsnap.masking.events import Masking
 from pgsnap.masking.masks import Masks
 from pgsnap.model import SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.workflows.contents.table_names import read_definitions, shown
 from pgsnap.workflows.contents.trust import snapshot_to_run
 from pgsnap.workflows.masks.plan import columns_of_rows
 
 # What separates the words of a name, as in "Full Name" and fullName.
-_BETWEEN = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+_BETWEEN = regex(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 # The first that fits is taken.
 _FAKES = tuple(
-    (re.compile(rf"(?:^|_)(?:{words})(?:_|$)"), sort)
+    (regex(rf"(?:^|_)(?:{words})(?:_|$)"), sort)
     for words, sort in (
         ("e_?mail|mail", "email"),
         ("phone|mobile|cell|tel|telephone|fax", "phone"),
@@ -35,16 +35,16 @@ _FAKES = tuple(
         ("name|full_?name|display_?name|contact", "name"),
     )
 )
-_SECRET = re.compile(
+_SECRET = regex(
     r"(?:^|_)(?:token|secret|api_?key|key_?hash|session|session_?id|iban|bic|card|card_?number|ssn"
     r"|tax_?id|vat_?id|passport|licen[cs]e|account_?number|ip|ip_?address|fingerprint)(?:_|$)"
 )
-_PASSWORD = re.compile(r"(?:^|_)(?:pass(?:word|wd|phrase)?|pwd|pin|otp|salt)(?:_|$)")
-_BIRTH = re.compile(r"(?:^|_)(?:birth|birthday|birth_?date|date_of_birth|dob|born)(?:_|$)")
-_FREE = re.compile(
+_PASSWORD = regex(r"(?:^|_)(?:pass(?:word|wd|phrase)?|pwd|pin|otp|salt)(?:_|$)")
+_BIRTH = regex(r"(?:^|_)(?:birth|birthday|birth_?date|date_of_birth|dob|born)(?:_|$)")
+_FREE = regex(
     r"(?:^|_)(?:notes?|comments?|remarks?|message|body|text|description|bio|subject|content)(?:_|$)"
 )
-_MAY_HOLD_ANYTHING = re.compile(r"(?:jsonb?|xml|bytea|text|.*\..*)(?:\[\])*")
+_MAY_HOLD_ANYTHING = regex(r"(?:jsonb?|xml|bytea|text|.*\..*)(?:\[\])*")
 _UNIQUE = {"email", "username"}
 _HEAD = """\
 # Masks for copies of {label}: what becomes of each column of each table.

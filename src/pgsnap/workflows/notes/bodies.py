@@ -3,11 +3,10 @@ writes it is None, and its note passed over."""
 
 from __future__ import annotations
 
-import re
-
 from pgsnap.model import Note, SnapshotId
+from pgsnap.patterns import regex
 
-_HEX_ID = re.compile(r"[0-9a-f]{64}")
+_HEX_ID = regex(r"[0-9a-f]{64}")
 _TRANSACTIONS = 2**32
 
 

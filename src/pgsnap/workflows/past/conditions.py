@@ -11,15 +11,16 @@ from decimal import Decimal, InvalidOperation
 from pgsnap.dump.definitions.copy_text import escaped
 from pgsnap.dump.entries import encode
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.rows.matching import FieldTest
 from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean
 
 _INTEGERS = frozenset(("smallint", "integer", "bigint", "oid"))
-_NUMERIC = re.compile(r"numeric(?:\((\d+)(?:,(-?\d+))?\))?")
-_CHARACTER = re.compile(r"character\((\d+)\)|character")
+_NUMERIC = regex(r"numeric(?:\((\d+)(?:,(-?\d+))?\))?")
+_CHARACTER = regex(r"character\((\d+)\)|character")
 _TRUE, _FALSE = frozenset(("t", "true", "yes", "on", "1")), frozenset(("f", "false", "no", "off"))
-_PART = re.compile(r"([^=~]+)([=~])(.*)", re.S)
+_PART = regex(r"([^=~]+)([=~])(.*)", re.S)
 
 
 @dataclass(frozen=True, slots=True)

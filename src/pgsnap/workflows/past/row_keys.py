@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pgsnap.dump.definitions.ddl import identifiers
 from pgsnap.dump.definitions.table_parts import Definitions, TableName
 from pgsnap.errors import UsageError
+from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 from pgsnap.words import did_you_mean, plural
 from pgsnap.workflows.contents.table_names import shown
@@ -16,9 +17,9 @@ from pgsnap.workflows.past.tables import PastTable
 
 _NAME = r'(?:"(?:[^"]|"")+"|[^\s"(]+)'
 _LIST = r"\(((?:[^\"()]|\"(?:[^\"]|\"\")+\")+)\)"
-_UNIQUE = re.compile(rf"ADD CONSTRAINT ({_NAME}) UNIQUE (?:NULLS NOT DISTINCT )?{_LIST}")
-_INDEX = re.compile(rf"CREATE UNIQUE INDEX ({_NAME}) ON .+? USING btree {_LIST}(?! WHERE)")
-_IDENTITY = re.compile(rf"REPLICA IDENTITY USING INDEX ({_NAME});")
+_UNIQUE = regex(rf"ADD CONSTRAINT ({_NAME}) UNIQUE (?:NULLS NOT DISTINCT )?{_LIST}")
+_INDEX = regex(rf"CREATE UNIQUE INDEX ({_NAME}) ON .+? USING btree {_LIST}(?! WHERE)")
+_IDENTITY = regex(rf"REPLICA IDENTITY USING INDEX ({_NAME});")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
 from pgsnap.errors import ConnectionFailed, QueryFailed
 from pgsnap.model import SectionKind, Snapshot, SourceKind
+from pgsnap.patterns import regex
 from pgsnap.repository.chunks.stream import text_of_kinds
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
@@ -45,7 +46,7 @@ _KINDS = (SectionKind.PRE_DATA, SectionKind.POST_DATA)
 _MADE = frozenset({b"TABLE", b"FOREIGN TABLE"})
 _PARTITIONED = b"\nPARTITION BY "
 _NAME = rb'(?:"(?:[^"]|"")+"|[\w$\x80-\xff]+)'
-_CREATE_TABLE = re.compile(
+_CREATE_TABLE = regex(
     rb"\bCREATE\s+(?:UNLOGGED\s+|FOREIGN\s+)?TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?"
     rb"(?:(%b)\s*\.\s*)?(%b)" % (_NAME, _NAME),
     re.I,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pgsnap.dump.definitions.rights import Right, rights_of, roles_in
 from pgsnap.dump.definitions.table_parts import TableName, TableParts, qualified_names
 from pgsnap.model import SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Session, ident, literal
 from pgsnap.targets.checks.preflight import ConnectedRole, Findings, Problem
 from pgsnap.targets.checks.roles import server_roles
@@ -19,9 +20,7 @@ from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import by_a_copy, shown
 
 _LANGUAGE = "plpgsql"
-_GENERATED = re.compile(
-    r"^ +(\"(?:[^\"]|\"\")+\"|\S+) .* GENERATED ALWAYS AS \((.*)\) STORED", re.M
-)
+_GENERATED = regex(r"^ +(\"(?:[^\"]|\"\")+\"|\S+) .* GENERATED ALWAYS AS \((.*)\) STORED", re.M)
 _DRAWS = r"\m(nextval|setval)\M"
 
 

@@ -10,6 +10,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.dump.entries import decode
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot, SnapshotId, quote_ident
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.checks.preflight import Findings, Problem
@@ -27,7 +28,7 @@ _RAISED = "P0"
 _BUSY = ("53", "55", "57", "40")
 # pg_dump's settings that change what definitions mean, or whether they are accepted. Not the
 # encoding: the session has its own.
-_SETTING = re.compile(
+_SETTING = regex(
     r"^SET (xmloption|check_function_bodies|client_min_messages|row_security|transaction_timeout"
     r"|(?:statement|lock|idle_in_transaction_session)_timeout) = ('?\w+'?);$",
     re.M,

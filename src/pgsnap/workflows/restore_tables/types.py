@@ -22,6 +22,7 @@ from pgsnap.dump.definitions.table_parts import (
 from pgsnap.dump.definitions.table_statements import foreign_in_types
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SnapshotId, quote_ident
+from pgsnap.patterns import regex
 from pgsnap.sessions.base import Row, Session, ident, literal
 from pgsnap.targets.checks.preflight import Findings, Problem
 from pgsnap.targets.naming import new_token
@@ -29,8 +30,8 @@ from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import by_a_copy, shown
 
 # Base types have functions in C, ranges create a multirange type too: neither is compared.
-_COMPARED = re.compile(r"CREATE (?:DOMAIN \S|TYPE [^;]*? AS (?:ENUM )?\()", re.S)
-_TYPED = re.compile(r"^CREATE (?:UNLOGGED )?TABLE [^;(]*? OF ", re.M)
+_COMPARED = regex(r"CREATE (?:DOMAIN \S|TYPE [^;]*? AS (?:ENUM )?\()", re.S)
+_TYPED = regex(r"^CREATE (?:UNLOGGED )?TABLE [^;(]*? OF ", re.M)
 
 _TypeEntries = Mapping[TableName, DdlEntry]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 
 from pgsnap.errors import (
     CorruptionError,
@@ -15,13 +14,14 @@ from pgsnap.errors import (
     WrongKey,
 )
 from pgsnap.files.trust import ONLY_OURS, Trust
+from pgsnap.patterns import regex
 from pgsnap.repository.places.opening import Where
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.sealed.unlocking import Unlock
 from pgsnap.sealing.wrapping_keys import NewOpener
 
-_ID = re.compile(r"[0-9a-fA-F]{12,64}")
-_HEAD = re.compile(r"([0-9]{1,12})-([0-9a-fA-F]{12,64})")
+_ID = regex(r"[0-9a-fA-F]{12,64}")
+_HEAD = regex(r"([0-9]{1,12})-([0-9a-fA-F]{12,64})")
 
 
 def begin_clone(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from pgsnap.errors import AmbiguousChain, AmbiguousRevision, UnknownRevision
 from pgsnap.format.times import to_micros
 from pgsnap.limits import ID_PREFIX_MIN
 from pgsnap.model import HASH_BYTES, SnapshotId
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots import revisions
 from pgsnap.repository.snapshots.label_chains import CLOCK_SLACK
@@ -19,7 +19,7 @@ from pgsnap.repository.snapshots.moments import is_clock_time, last_moment
 if TYPE_CHECKING:
     from pgsnap.workflows.sync.fetch import Fetched, RemoteSnapshot
 
-_PREFIX = re.compile(rf"[0-9a-f]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
+_PREFIX = regex(rf"[0-9a-f]{{{ID_PREFIX_MIN},{HASH_BYTES * 2}}}")
 _CANDIDATES_SHOWN = 5
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pgsnap.errors import QueryFailed, UsageError
 from pgsnap.limits import READ_BYTES
+from pgsnap.patterns import regex
 from pgsnap.sessions.endpoint import PINS
 from pgsnap.sessions.server import Server
 
@@ -15,9 +16,9 @@ FORMATS = ("table", "csv", "json")
 # psql fetches so many rows at a time, through a cursor.
 _ROWS_AT_ONCE = 5000
 # What can be the source of COPY; anything else, such as SHOW, is short.
-_SELECTS = re.compile(r"[\s(]*(?:select|with|values|table)\b", re.I)
+_SELECTS = regex(r"[\s(]*(?:select|with|values|table)\b", re.I)
 _READ_ONLY = ("default_transaction_read_only", "on")
-_ERROR = re.compile(r"^(?:psql:\S*\s)?ERROR:\s+(?:\d\w{4}: )?(.*)", re.M)
+_ERROR = regex(r"^(?:psql:\S*\s)?ERROR:\s+(?:\d\w{4}: )?(.*)", re.M)
 
 
 def checked_query(sql: str) -> str:

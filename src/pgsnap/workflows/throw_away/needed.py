@@ -9,7 +9,6 @@ its extensions, and built-in functions that run SQL or look at the storage.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,26 +16,27 @@ from pgsnap.dump.definitions.ddl import DdlEntry
 from pgsnap.dump.definitions.table_parts import Definitions, TableName, tables_of
 from pgsnap.errors import QueryFailed
 from pgsnap.model import SectionKind, Snapshot
+from pgsnap.patterns import regex
 from pgsnap.repository.repository import Repository
 from pgsnap.sessions.base import Session
 from pgsnap.values import dataclass
 from pgsnap.workflows.contents.table_names import read_definitions
 
 # Words as PostgreSQL reads them, but also in strings and comments.
-_WORD = re.compile(
+_WORD = regex(
     r"[^\x00-\x40\x5b-\x5e\x60\x7b-\x7f][^\x00-\x23\x25-\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]*"
 )
-_CALLED = re.compile(rf'({_WORD.pattern}|")\s*\(')
+_CALLED = regex(rf'({_WORD.pattern}|")\s*\(')
 _VIEWS = ("VIEW", "MATERIALIZED VIEW")
 # Each of these may run any SQL, or is called by what does not name it.
 _CODE = ("FUNCTION", "PROCEDURE", "AGGREGATE", "DOMAIN")
 _UNNAMED_CODE = ("OPERATOR", "CAST")
 # Built-in functions that are given a query or a table as a text, and large objects.
-_READ_ANYTHING = re.compile(
+_READ_ANYTHING = regex(
     r"(?:query|table|schema|database|cursor)_to_xml.*|ts_stat|ts_rewrite|lo_.*|loread|lowrite"
 )
 # The catalogs, which say how many rows and pages there are, and functions that look at the same.
-_CATALOGS = re.compile(r"pg_.*|information_schema")
+_CATALOGS = regex(r"pg_.*|information_schema")
 _HARMLESS = frozenset({"pg_catalog", "pg_typeof"})
 _EVERYWHERE = "plpgsql"
 

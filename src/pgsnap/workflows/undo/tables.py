@@ -3,17 +3,17 @@ tables may have been meant."""
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 
 from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.errors import ConnectionFailed, QueryFailed
+from pgsnap.patterns import regex
 from pgsnap.sessions.server import Server
 from pgsnap.words import some
 from pgsnap.workflows.contents.table_names import shown
 
 # The format of `replaced_name`.
-_REPLACED = re.compile(r"__replaced_(\d{8}_\d{6}_\d{3})")
+_REPLACED = regex(r"__replaced_(\d{8}_\d{6}_\d{3})")
 _TABLES = (
     "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"

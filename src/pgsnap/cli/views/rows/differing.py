@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
+from pgsnap.patterns import regex
 from pgsnap.workflows.diff.row_values import row_values
 
 if TYPE_CHECKING:
     from pgsnap.rows.difference import RowChange
     from pgsnap.workflows.diff.rows import TableRows
 
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_NUMBER = regex(r"-?\d+(?:\.\d+)?")
 _CHARACTERS_SHOWN = 200
 # A backslash that would form an escape with what follows it. Control characters are shown as
 # escapes, and a line end must not look like the two characters \n.
-_LIKE_AN_ESCAPE = re.compile(r"\\(?=[nrtxuU\\]|[^\x20-\x7e])")
+_LIKE_AN_ESCAPE = regex(r"\\(?=[nrtxuU\\]|[^\x20-\x7e])")
 SIGNS = {"removed": "-", "added": "+", "changed": "~"}
 COLOURS = {"removed": "red", "added": "green", "changed": "yellow"}
 
