@@ -39,17 +39,17 @@ MARKED_TYPES = frozenset(
 _STRING = rb"'(?:[^']|'')*'"
 _VALUE = rb"(?:[EBX]?%b|[^\s':]+)" % _STRING
 _TYPE = rb'(?:::(?:"(?:[^"]|"")+"|[^"\':;])+?)?'
-_MARKS = re.compile(
+_MARKS = regex(
     rb"(?P<set> CYCLE %(name)b(?:, %(name)b)* SET %(name)b)"
     rb" TO (?P<mark>%(value)b)(?P<type>%(type)b)"
     rb" DEFAULT (?P<default>%(value)b)(?P<default_type>%(type)b)(?= USING )"
     % {b"name": _NAME, b"value": _VALUE, b"type": _TYPE}
 )
 # What has no clauses in it. The header of an entry is a comment.
-_CLOSED = re.compile(rb'--[^\n]*|"(?:[^"]|"")*"|%b' % _STRING)
+_CLOSED = regex(rb'--[^\n]*|"(?:[^"]|"")*"|%b' % _STRING)
 # A body that the server has not parsed, and that nobody may change.
-_BODY = re.compile(rb"^ +AS [$']", re.M)
-_INTERVAL = re.compile(rb"(interval)( [a-z].*)")
+_BODY = regex(rb"^ +AS [$']", re.M)
+_INTERVAL = regex(rb"(interval)( [a-z].*)")
 _INTEGER_MAX = 2**31 - 1
 _SMALLINT_MAX = 2**15 - 1
 
