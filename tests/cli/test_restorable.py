@@ -26,6 +26,43 @@ CREATE TABLE fine (id serial, at timestamptz DEFAULT now(),
     twice int GENERATED ALWAYS AS (2) STORED)
 """
 
+# Words that are equal whatever their case, by an operator that is not in pg_dump's search path.
+WORDS = """
+CREATE SCHEMA ext; CREATE TYPE ext.word AS (t text);
+CREATE FUNCTION ext.same(ext.word, ext.word) RETURNS bool LANGUAGE sql IMMUTABLE
+    AS 'SELECT lower($1.t) = lower($2.t)';
+CREATE OPERATOR ext.= (FUNCTION = ext.same, LEFTARG = ext.word, RIGHTARG = ext.word);
+SET search_path = ext, public;
+CREATE TABLE public.pair (a word, b word);
+INSERT INTO public.pair VALUES (row('X'), row('x'));
+CREATE VIEW public.distinct_from AS SELECT a IS DISTINCT FROM b FROM pair;
+CREATE VIEW public.null_if AS SELECT nullif(a, b) FROM pair;
+CREATE VIEW public.case_when AS SELECT CASE a WHEN b THEN 1 ELSE 2 END FROM pair;
+CREATE VIEW public.join_using AS SELECT count(*)
+    FROM (SELECT a FROM pair) p JOIN (SELECT b AS a FROM pair) q USING (a);
+CREATE MATERIALIZED VIEW public.two_columns AS SELECT count(*)
+    FROM (SELECT 1 AS n, a FROM pair) p JOIN (SELECT 1 AS n, b AS a FROM pair) q USING (n, a);
+"""
+NAMED_WORDS = """
+SET search_path = ext, public;
+CREATE VIEW public.equal (c, d, e, f, g) AS SELECT a = b, a IN (b, a), a IN (SELECT b FROM pair),
+    CASE WHEN a = b THEN 1 END, (a).t IS DISTINCT FROM (b).t FROM pair;
+CREATE VIEW public.join_on AS SELECT count(*) FROM pair p JOIN pair q ON p.a = q.b
+    JOIN (SELECT 1 AS n) r JOIN (SELECT 1 AS n) s USING (n) ON p.a = q.a;
+"""
+OTHER_WORDS = """
+SET search_path = ext, public;
+ALTER TABLE pair ADD CONSTRAINT checked CHECK (nullif(a, b) IS NULL),
+    ADD COLUMN made bool GENERATED ALWAYS AS (a IS NOT DISTINCT FROM b) STORED;
+CREATE INDEX part ON pair ((1)) WHERE a IS DISTINCT FROM b;
+CREATE POLICY allowed ON pair USING (a IS DISTINCT FROM b);
+CREATE FUNCTION public.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER fires BEFORE UPDATE ON pair FOR EACH ROW WHEN (OLD.a IS DISTINCT FROM NEW.a)
+    EXECUTE FUNCTION public.nothing();
+CREATE FUNCTION public.parsed(word, word) RETURNS bool RETURN $1 IS DISTINCT FROM $2;
+CREATE RULE also AS ON DELETE TO pair WHERE OLD.a IS DISTINCT FROM OLD.b DO ALSO NOTHING;
+"""
+
 
 @pytest.fixture
 def roles(database: Database) -> Iterator[tuple[str, str, str]]:
@@ -108,6 +145,44 @@ def test_an_identity_sequence_whose_end_no_dump_holds_is_told_by_commit_and_doct
     assert [(s["health"], s["next"]) for s in steps][1] == ("warning", statement)
     database.psql("ALTER SEQUENCE t_a_seq AS smallint; ALTER SEQUENCE t_b_seq AS integer")
     assert snap.ok("commit", "-m", "two", "--json").json["notices"] == []
+
+
+def test_comparisons_for_which_no_dump_names_the_operator_are_told_by_commit_and_doctor(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql(WORDS + NAMED_WORDS)
+    hidden = ("distinct_from", "null_if", "case_when", "join_using", "two_columns")
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    (notice,) = snap.ok("commit", "-m", "one", "--json").json["notices"]
+    assert "no dump names the operator ext.=(ext.word,ext.word) for" in notice
+    assert all(f"view public.{name}" in notice for name in hidden)
+    assert "equal" not in notice
+    assert "join_on" not in notice
+    (step,) = (s for s in snap("doctor", "--json").json["steps"] if s["name"] == "restorable")
+    assert step["health"] == "warning"
+    # As it says: the views answer otherwise, and those that compare with = do not.
+    copy = Database(database.cluster, f"{database.name}_copy")
+    snap.ok("restore", "latest", "--to", copy.name, "--yes")
+    try:
+        for name in hidden:
+            ask = f"SELECT * FROM {name}"
+            assert database.psql(ask) != copy.psql(ask), name
+        for name in ("equal", "join_on"):
+            assert database.psql(f"SELECT * FROM {name}") == copy.psql(f"SELECT * FROM {name}")
+    finally:
+        database.cluster.drop_database(copy.name)
+
+
+def test_such_comparisons_are_found_in_all_that_has_expressions(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql(WORDS + OTHER_WORDS)
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    (notice,) = snap.ok("commit", "-m", "one", "--json").json["notices"]
+    for name in ("checked", "made", "part", "allowed", "fires", "parsed(", "also"):
+        assert name in notice, name
 
 
 def test_why_a_drill_failed_is_told_by_all_that_look_at_snapshots(

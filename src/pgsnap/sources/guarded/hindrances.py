@@ -81,6 +81,52 @@ JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
 WHERE s.seqtypid <> a.atttypid AND {_OURS}
     AND s.end_at = CASE WHEN s.seqincrement > 0 THEN s.most ELSE -s.most - 1 END ORDER BY 1, 2
 """
+# There is no way to write which "=" these compare by: a load searches for it again, in pg_catalog
+# alone. Trees of expressions name it: {:usingClause … :quals … :rtindex} is a join.
+_COMPARISONS = rf"""
+WITH operators AS MATERIALIZED (
+    SELECT o.oid, o.oid::pg_catalog.regoperator AS shown,
+        '\{{(DISTINCTEXPR|NULLIFEXPR) :opno ' || o.oid || '\M'
+        || '|\{{(CASE)?WHEN :expr \{{OPEXPR :opno ' || o.oid || ' [^{{]*:args \(\{{CASETESTEXPR'
+        || '|:usingClause \("((?!:rtindex).)*:opno ' || o.oid || '\M' AS pattern
+    FROM pg_catalog.pg_operator o WHERE o.oid >= {_FIRST_USER_OID} AND o.oprname = '='
+        AND o.oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace
+), used AS MATERIALIZED (
+    SELECT DISTINCT d.classid, d.objid, d.objsubid, o.shown, o.pattern
+    FROM operators o JOIN pg_catalog.pg_depend d ON d.refobjid = o.oid
+        AND d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
+    WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend m WHERE m.deptype = 'e'
+        AND m.classid = d.classid AND m.objid = d.objid)
+), trees AS (
+    SELECT u.*, r.ev_action::text || r.ev_qual::text AS tree,
+        CASE WHEN r.rulename = '_RETURN' THEN r.ev_class END AS view
+    FROM used u JOIN pg_catalog.pg_rewrite r ON r.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend m WHERE m.deptype = 'e' AND m.objid = r.ev_class
+            AND m.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
+    UNION ALL SELECT u.*, t.tgqual::text, NULL FROM used u JOIN pg_catalog.pg_trigger t
+        ON t.oid = u.objid AND u.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+        AND NOT t.tgisinternal
+    UNION ALL SELECT u.*, c.conbin::text, NULL FROM used u JOIN pg_catalog.pg_constraint c
+        ON c.oid = u.objid AND u.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+    UNION ALL SELECT u.*, pg_catalog.concat(p.polqual, p.polwithcheck), NULL
+        FROM used u JOIN pg_catalog.pg_policy p
+        ON p.oid = u.objid AND u.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass
+    UNION ALL SELECT u.*, pg_catalog.concat(i.indexprs, i.indpred), NULL
+        FROM used u JOIN pg_catalog.pg_index i
+        ON i.indexrelid = u.objid AND u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    UNION ALL SELECT u.*, a.adbin::text, NULL FROM used u JOIN pg_catalog.pg_attrdef a
+        ON u.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND a.oid = u.objid
+        -- Up to 14 it is the column itself that needs what its expression names.
+        OR u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND a.adrelid = u.objid
+            AND a.adnum = u.objsubid
+    UNION ALL SELECT u.*, f.prosqlbody::text, NULL FROM used u JOIN pg_catalog.pg_proc f
+        ON f.oid = u.objid AND u.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+)
+SELECT DISTINCT coalesce('view ' || view::pg_catalog.regclass,
+        pg_catalog.pg_describe_object(classid, objid, objsubid)), shown
+FROM trees WHERE tree OPERATOR(pg_catalog.~) pattern ORDER BY 1, 2
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,5 +171,18 @@ def find_hindrances(session: Session) -> tuple[Hindrance, ...]:
             is_certain=False,
         )
         for function, names in columns.items()
+    ]
+    compared: dict[str, list[str]] = {}
+    for what, operator in session.query(_COMPARISONS):
+        compared.setdefault(operator or "", []).append(what or "")
+    found += [
+        Hindrance(
+            f"no dump names the operator {operator} for {some(names)}: a restore takes another one"
+            " there, so that another answer may come out, or finds none and fails",
+            "To mend it: instead of IS DISTINCT FROM, NULLIF, CASE … WHEN or JOIN … USING compare"
+            " with =, for which a dump names the operator",
+            is_certain=False,
+        )
+        for operator, names in compared.items()
     ]
     return tuple(found)
