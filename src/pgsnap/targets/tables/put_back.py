@@ -6,7 +6,6 @@ PL/pgSQL is not needed: if something that has to hold does not, a cast of text t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
@@ -23,14 +22,14 @@ WITH wanted AS (
   JOIN pg_catalog.pg_namespace n ON n.nspname = v.schema
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = v.name)
 """
-_ANCESTORS = (
+ANCESTORS = (
     "(SELECT w.oid UNION SELECT a.relid::pg_catalog.oid"
     " FROM pg_catalog.pg_partition_ancestors(w.oid) a)"
 )
 _FACTS = f"""
 SELECT w.nspname, w.relname,
   EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contype = 'f' AND k.conrelid <> w.oid
-    AND k.confrelid IN {_ANCESTORS}),
+    AND k.confrelid IN {ANCESTORS}),
   EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = w.oid),
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgenabled = 'O'),
   EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = w.oid AND t.tgisinternal
@@ -64,36 +63,6 @@ SELECT w.nspname, w.relname, t.tgname, t.tgenabled
 FROM wanted w JOIN pg_catalog.pg_trigger t ON t.tgrelid = w.oid
 WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
 """
-# Operands are qualified by p (what is referred to) and f (what refers).
-_FOREIGN_KEYS = f"""
-SELECT k.conname, {{of}}, {{to}},
-  (SELECT pg_catalog.string_agg(pg_catalog.format('f.%I IS NOT NULL', a.attname), ' AND ')
-    FROM pg_catalog.pg_attribute a WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)),
-  (SELECT pg_catalog.string_agg(pg_catalog.format('p.%I OPERATOR(%I.%s) f.%I',
-      b.attname, s.nspname, o.oprname, a.attname), ' AND ')
-    FROM pg_catalog.generate_subscripts(k.conkey, 1) g(place)
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[g.place]
-    JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = k.confkey[g.place]
-    JOIN pg_catalog.pg_operator o ON o.oid = k.conpfeqop[g.place]
-    JOIN pg_catalog.pg_namespace s ON s.oid = o.oprnamespace),
-  coalesce(pg_catalog.to_jsonb(k) ->> 'conperiod', 'false'), k.convalidated, k.confdeltype,
-  EXISTS (SELECT FROM wanted w WHERE k.confrelid IN {_ANCESTORS}), k.conrelid = k.confrelid,
-  (SELECT pg_catalog.json_agg(b.attname) FROM pg_catalog.pg_attribute b
-    WHERE b.attrelid = k.confrelid AND b.attnum = ANY (k.confkey))
-FROM pg_catalog.pg_constraint k
-JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
-JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
-JOIN pg_catalog.pg_class d ON d.oid = k.confrelid
-JOIN pg_catalog.pg_namespace dn ON dn.oid = d.relnamespace
-WHERE k.contype = 'f' AND k.conparentid = 0
-  AND EXISTS (SELECT FROM wanted w WHERE k.conrelid IN {_ANCESTORS} OR k.confrelid IN {_ANCESTORS})
-ORDER BY k.oid
-""".format(
-    of="pg_catalog.format('%s%I.%I', CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END,"
-    " cn.nspname, c.relname)",
-    to="pg_catalog.format('%s%I.%I', CASE d.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END,"
-    " dn.nspname, d.relname)",
-)
 _EVENT_TRIGGERS = (
     "SELECT evtname, evtenabled FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D'"
 )
@@ -140,35 +109,16 @@ class LiveFacts:
     triggers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignKey:
-    """A foreign key as SQL: what refers (f), to what (p), when, and how rows match. *on_delete* is
-    pg_constraint's letter, *columns* are those referred to; *refers_to_it*: to the table that was
-    asked about, *to_itself*: a table to itself."""
-
-    name: str
-    of: str
-    to: str
-    applies: str
-    matches: str
-    has_period: bool
-    is_valid: bool = True
-    on_delete: str = "a"
-    refers_to_it: bool = False
-    to_itself: bool = False
-    columns: tuple[str, ...] = ()
-
-
 def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName, LiveFacts]:
     """Return what is known of each of *tables* that is there. Raises QueryFailed."""
     keys: dict[TableName, list[tuple[str, str]]] = {}
     triggers: dict[TableName, list[tuple[str, str]]] = {}
-    for schema, name, column, operator in _about(session, tables, _KEYS):
+    for schema, name, column, operator in about(session, tables, _KEYS):
         keys.setdefault((schema, name), []).append((column, operator))
-    for schema, name, trigger, mode in _about(session, tables, _TRIGGERS):
+    for schema, name, trigger, mode in about(session, tables, _TRIGGERS):
         triggers.setdefault((schema, name), []).append((trigger, mode))
     found = {}
-    for schema, name, *marks in _about(session, tables, _FACTS):
+    for schema, name, *marks in about(session, tables, _FACTS):
         table = schema, name
         is_referenced, has_rules, fires, has_odd_triggers, by_name, is_of_extension = (
             mark == "t" for mark in marks
@@ -185,28 +135,6 @@ def read_facts(session: Session, tables: Sequence[TableName]) -> dict[TableName,
             triggers=tuple(triggers.get(table, ())),
         )
     return found
-
-
-def read_foreign_keys(session: Session, tables: Sequence[TableName]) -> tuple[ForeignKey, ...]:
-    """Return the foreign keys of *tables*, and those that refer to them, also such as are not valid
-    for rows that were there before. Raises QueryFailed."""
-    found = {}
-    for name, of, to, applies, matches, *marks, columns in _about(session, tables, _FOREIGN_KEYS):
-        period, is_valid, on_delete, refers, itself = marks
-        found[name, of] = ForeignKey(
-            name,
-            of,
-            to,
-            applies,
-            matches,
-            has_period=period == "true",
-            is_valid=is_valid == "t",
-            on_delete=on_delete,
-            refers_to_it=refers == "t",
-            to_itself=itself == "t",
-            columns=tuple(json.loads(columns)),
-        )
-    return tuple(found.values())
 
 
 def event_triggers(session: Session) -> dict[str, str]:
@@ -269,14 +197,14 @@ def _triggers_by_name(
                 yield facts.table, name, mode
 
 
-def gone_rows_table(place: int, table: TableName, columns: Sequence[str]) -> str:
-    """Return SQL that makes the temporary table for rows that are deleted from *table*, and begins
-    to fill it."""
+def rows_table(name: str, table: TableName, columns: Sequence[str]) -> str:
+    """Return SQL that makes a temporary table for rows of *table* (`gone_rows`, `new_rows`), and
+    begins to fill it."""
     names = ", ".join(map(ident, columns))
     return (
-        f"CREATE TEMPORARY TABLE {_gone(place)} ON COMMIT DROP AS"
+        f"CREATE TEMPORARY TABLE {name} ON COMMIT DROP AS"
         f" SELECT {names} FROM ONLY {quoted(table)} WITH NO DATA;\n"
-        f"COPY pg_temp.{_gone(place)} ({names}) FROM stdin;\n"
+        f"COPY pg_temp.{name} ({names}) FROM stdin;\n"
     )
 
 
@@ -301,8 +229,8 @@ def delete_rows(place: int, facts: LiveFacts, columns: Sequence[str], rows: int)
     name = quoted(facts.table)
     said = literal(f"snap: rows of {name} are not as they were recorded, of {rows} there are ")
     return (
-        f"ANALYZE pg_temp.{_gone(place)};\n"
-        f"WITH gone AS (DELETE FROM ONLY {name} AS t USING pg_temp.{_gone(place)} AS g"
+        f"ANALYZE pg_temp.{gone_rows(place)};\n"
+        f"WITH gone AS (DELETE FROM ONLY {name} AS t USING pg_temp.{gone_rows(place)} AS g"
         f" WHERE {key} AND {same_values(columns, 't', 'g')} RETURNING 1),"
         " n AS (SELECT pg_catalog.count(*) AS found FROM gone)"
         f" SELECT ({said} || found)::pg_catalog.int4 FROM n WHERE found <> {number(rows)};\n"
@@ -312,22 +240,6 @@ def delete_rows(place: int, facts: LiveFacts, columns: Sequence[str], rows: int)
 def delete_all_rows(facts: LiveFacts) -> str:
     """Return SQL that empties a table that cannot be truncated, because others refer to it."""
     return f"DELETE FROM ONLY {quoted(facts.table)};\n"
-
-
-def check_keys(keys: Iterable[ForeignKey]) -> Iterator[str]:
-    """Yield SQL that fails if a foreign key does not hold; what is not valid is not checked."""
-    for key in keys:
-        if not key.is_valid:
-            continue
-        # The server has quoted these already.
-        of, to, applies, matches = key.of, key.to, key.applies, key.matches
-        said = literal(f"snap: the foreign key {ident(key.name)} of {of} does not hold: ")
-        yield (
-            f"SELECT ({said} || n.orphans)::pg_catalog.int4 FROM (SELECT pg_catalog.count(*) FROM"
-            f" (SELECT 1 FROM {of} f WHERE {applies} AND NOT EXISTS"
-            f" (SELECT FROM {to} p WHERE {matches}) LIMIT 1) x) n(orphans)"
-            " WHERE n.orphans <> 0;\n"
-        )
 
 
 def set_sequences(values: Mapping[str, tuple[int, bool]]) -> str:
@@ -345,11 +257,19 @@ def refresh(views: Iterable[str]) -> str:
     return "".join(f"REFRESH MATERIALIZED VIEW {view};\n" for view in views)
 
 
-def _gone(place: int) -> str:
+def gone_rows(place: int) -> str:
+    """Return the name of the temporary table for rows that are deleted from a table."""
     return f"snap_gone_{number(place)}"
 
 
-def _about(session: Session, tables: Sequence[TableName], query: str) -> Iterator[list[str]]:
+def new_rows(place: int) -> str:
+    """Return the name of the temporary table for rows that a table gets, as they are given."""
+    return f"snap_new_{number(place)}"
+
+
+def about(session: Session, tables: Sequence[TableName], query: str) -> Iterator[list[str]]:
+    """Yield the rows of *query*, which selects from `wanted`: those of *tables* that are there.
+    Raises QueryFailed."""
     for first in range(0, len(tables), _AT_A_TIME):
         named = ", ".join(
             f"({literal(schema)}::pg_catalog.name, {literal(name)}::pg_catalog.name)"

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pgsnap.dump.definitions.table_parts import TableName, quoted
 from pgsnap.sessions.base import Session, ident, literal, number
-from pgsnap.targets.tables.put_back import ForeignKey, same_values
+from pgsnap.targets.tables.foreign_keys import ForeignKey
+from pgsnap.targets.tables.put_back import same_values
 from pgsnap.values import dataclass
 
 _WRITES = {"insert": (4, "3"), "update": (16, "2"), "delete": (8, "4")}

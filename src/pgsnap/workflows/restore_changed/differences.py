@@ -106,6 +106,12 @@ class RowChanges:
     lost: tuple[bytes, ...]
 
 
+def surely_rewritten(different: Different) -> bool:
+    """Return whether so much came or went that the table is rewritten, whatever rows differ."""
+    sizes = different.wanted.plain_bytes, different.now.plain_bytes
+    return max(sizes) - min(sizes) > _BYTES_SHARE * max(sizes)
+
+
 def row_changes(
     repo: Repository, different: Different, rows_max: int = ROWS_MAX
 ) -> RowChanges | None:
@@ -114,8 +120,7 @@ def row_changes(
     from pgsnap.rows.difference import RowDifference
 
     wanted, now = different.wanted, different.now
-    larger = max(wanted.plain_bytes, now.plain_bytes)
-    if abs(wanted.plain_bytes - now.plain_bytes) > _BYTES_SHARE * larger:
+    if surely_rewritten(different):
         return None
     expected = 2 * max(wanted.rows or 0, now.rows or 0)
     with closing(RowDifference(None, keep_texts=True, rows_expected=expected)) as rows:

@@ -14,12 +14,12 @@ from pgsnap.sessions.server import Server
 from pgsnap.sources.properties import read_server
 from pgsnap.targets.checks.connections import check_table_connections
 from pgsnap.targets.checks.preflight import Findings, Problem, connected_role, refuse
+from pgsnap.targets.tables.foreign_keys import read_foreign_keys
 from pgsnap.targets.tables.put_back import (
     LiveFacts,
     event_triggers,
     may_turn_triggers_off,
     read_facts,
-    read_foreign_keys,
 )
 from pgsnap.values import dataclass
 from pgsnap.words import some

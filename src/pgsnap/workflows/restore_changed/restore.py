@@ -8,7 +8,7 @@ was.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pgsnap.dump.definitions.table_parts import TableName
@@ -23,18 +23,19 @@ from pgsnap.targets.checks.preflight import find_database, refuse
 from pgsnap.targets.load.feeder import Expected, Feeder
 from pgsnap.targets.load.row_order import frozen
 from pgsnap.targets.swap.transactions import transaction_of, was_committed
+from pgsnap.targets.tables.foreign_keys import ForeignKey, read_foreign_keys
 from pgsnap.targets.tables.put_back import (
     LiveFacts,
-    check_keys,
     delete_all_rows,
     delete_rows,
     event_triggers,
-    gone_rows_table,
+    gone_rows,
     lock_tables,
     materialized_views,
     may_turn_triggers_off,
-    read_foreign_keys,
+    new_rows,
     refresh,
+    rows_table,
     set_sequences,
     triggers_off,
     triggers_on,
@@ -59,7 +60,9 @@ from pgsnap.workflows.restore_changed.differences import (
     columns_of,
     differences,
     row_changes,
+    surely_rewritten,
 )
+from pgsnap.workflows.restore_changed.key_checks import KeyChecks, KeysBefore, TableRows
 from pgsnap.workflows.restore_changed.plan import ChangedPlan, check_live
 from pgsnap.workflows.restore_tables.one_transaction import OneTransaction, carry_out
 
@@ -198,11 +201,17 @@ class _PutBack(OneTransaction):
         feeder.settle(self._is_idle)
         locked = time.monotonic()
         self._progress.phase("safety snapshot")
-        self.safety_id = self._safety()
-        found = differences(self._repo, self._snapshot, self._repo.snapshot(self.safety_id))
+        differ = [each.table for each in self._plan.tables]
+        rewritten = {each.table for each in self._plan.tables if surely_rewritten(each)}
+        settled = set(tables) - rewritten
+        with KeysBefore(self._server, self._database, differ, settled) as keys:
+            self.safety_id = self._safety()
+            found = differences(self._repo, self._snapshot, self._repo.snapshot(self.safety_id))
+            # Before a table is rewritten, for which that session would wait, and we for it.
+            held = keys.held()
         self.found = found
         if not found.is_empty or found.problems:
-            yield from self._put_back(feeder, found)
+            yield from self._put_back(feeder, found, held)
         yield from self._commit(feeder)
         self.is_changed = not found.is_empty
         self.locked_seconds = time.monotonic() - locked
@@ -214,7 +223,9 @@ class _PutBack(OneTransaction):
             return was_committed(session, self._transaction)
         return False
 
-    def _put_back(self, feeder: Feeder, found: Differences) -> Iterator[DumpEvent]:
+    def _put_back(
+        self, feeder: Feeder, found: Differences, held: Collection[ForeignKey]
+    ) -> Iterator[DumpEvent]:
         with self._server.connect(self._database) as session:
             facts, problems = check_live(session, found)
             keys = read_foreign_keys(session, [each.table for each in found.tables])
@@ -234,29 +245,43 @@ class _PutBack(OneTransaction):
         # Before anything is locked so that this session would wait.
         indexes = self._indexes(truncated)
         yield self._sql(triggers_off(facts.values(), replica=replica))
-        encoding = self._snapshot.origin.client_encoding
-        for place, (each, rows) in enumerate(chosen):
+        told = {each.table: self._told(n, each, rows) for n, (each, rows) in enumerate(chosen)}
+        checks = KeyChecks(keys, held, told)
+        for each, rows in chosen:
             yield SectionStart(each.wanted.name)
             if rows is None and each.table in indexes:
                 yield self._sql(empty_to_fill(each.table, indexes[each.table]))
             elif rows is None:
                 yield self._sql(delete_all_rows(facts[each.table]))
             elif rows.gone:
-                columns = columns_of(self._repo, each.wanted, encoding)
-                yield self._sql(gone_rows_table(place, each.table, columns))
+                place, columns = told[each.table].place, told[each.table].columns
+                yield self._sql(rows_table(gone_rows(place), each.table, columns))
                 yield from self._copy(each.wanted, rows.gone)
                 yield self._sql(delete_rows(place, facts[each.table], columns, len(rows.gone)))
         # All that goes is gone: unique values may have moved from row to row.
         for each, rows in chosen:
             yield from self._load(each, rows, indexes.get(each.table))
+            if rows is not None and rows.lost and checks.needs_new_rows(each.table):
+                place, columns = told[each.table].place, told[each.table].columns
+                yield self._sql(rows_table(new_rows(place), each.table, columns))
+                yield from self._copy(each.wanted, rows.lost)
         yield SectionStart(SectionName(SectionKind.POST_DATA))
-        yield from map(self._sql, check_keys(keys))
+        yield from map(self._sql, checks.statements())
         yield self._sql(
             triggers_on(facts.values(), replica=replica) + set_sequences(found.sequences)
         )
         yield self._sql(refresh(views))
         feeder.settle(self._is_idle)
         self._note()
+
+    def _told(self, place: int, each: Different, rows: RowChanges | None) -> TableRows:
+        return TableRows(
+            place,
+            columns_of(self._repo, each.wanted, self._encoding),
+            is_rewritten=rows is None,
+            has_gone=rows is not None and bool(rows.gone),
+            has_new=rows is not None and bool(rows.lost),
+        )
 
     def _rows_of(self, different: Different, facts: LiveFacts) -> RowChanges | None:
         if facts.has_rules:

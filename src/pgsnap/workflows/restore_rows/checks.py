@@ -11,9 +11,9 @@ from pgsnap.errors import QueryFailed
 from pgsnap.model import SnapshotId, quote_ident
 from pgsnap.sessions.base import Session, ident
 from pgsnap.targets.checks.preflight import Problem
+from pgsnap.targets.tables.foreign_keys import ForeignKey, read_foreign_keys
 from pgsnap.targets.tables.live import LiveTable, live_partitions
 from pgsnap.targets.tables.publications import How, publications_of
-from pgsnap.targets.tables.put_back import ForeignKey, read_foreign_keys
 from pgsnap.targets.tables.rows_back import (
     Column,
     RowsTable,

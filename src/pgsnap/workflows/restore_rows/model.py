@@ -8,7 +8,7 @@ from pgsnap.dump.definitions.table_parts import TableName
 from pgsnap.model import ServerInfo, SnapshotId
 from pgsnap.sessions.base import Session
 from pgsnap.targets.checks.preflight import Problem, refuse
-from pgsnap.targets.tables.put_back import ForeignKey
+from pgsnap.targets.tables.foreign_keys import ForeignKey
 from pgsnap.targets.tables.rows_back import RowsTable
 from pgsnap.values import dataclass
 
