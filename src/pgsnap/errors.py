@@ -275,6 +275,16 @@ class StoreFull(StoreError):
     kind = "store-full"
 
 
+class StoreRefused(StoreError):
+    """The store does not let these credentials do that."""
+
+
+class ObjectLocked(StoreRefused):
+    """The store keeps an object until its retention ends, whoever asks."""
+
+    kind = "object-locked"
+
+
 class StoreChanged(StoreError):
     """A compare-and-swap found a value other than the expected one."""
 

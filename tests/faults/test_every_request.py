@@ -29,7 +29,7 @@ from support.servers.object_server import Fault, ObjectServer, nth
 pytestmark = pytest.mark.timeout(3600)
 
 STEP = int(os.environ.get("SNAP_STEP", "10"))
-FAULTS = [fault for fault in Fault if fault is not Fault.ABSENT]
+FAULTS = [fault for fault in Fault if fault not in (Fault.ABSENT, Fault.RETAINED)]
 LEASE = "p/gc/lease"
 # Where no answer comes each attempt takes its time.
 SLOW = {Fault.HANG, Fault.LATE_HANG, Fault.DELAYED}

@@ -1,8 +1,6 @@
 """An object store on loopback that fails on request: S3 as far as snap uses it, and the XML
-interface of Google Cloud Storage, which is the same but for its conditions.
-
-It stands for no provider: what it shows is what snap does after a fault, not what a provider does.
-"""
+interface of Google Cloud Storage, which is the same but for its conditions. It stands for no
+provider: what it shows is what snap does after a fault, not what a provider does."""
 
 from __future__ import annotations
 
@@ -42,6 +40,7 @@ class Fault(enum.Enum):
     EXPIRED = "400 ExpiredToken"
     SKEWED = "403 RequestTimeTooSkewed"
     DENIED = "403 AccessDenied"
+    RETAINED = "403 ObjectLockedByBucketPolicy"
     FULL = "507 QuotaExceeded"
     ABSENT = "404 NoSuchKey"
 

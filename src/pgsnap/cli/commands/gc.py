@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +25,10 @@ from pgsnap.cli.views import gc as gc_view
 from pgsnap.cli.wiring.hooks import hooks
 from pgsnap.cli.wiring.invocation import Invocation
 from pgsnap.cli.wiring.remotes import open_chosen, settings_for
-from pgsnap.errors import StoreFull
+from pgsnap.errors import ObjectLocked, StoreFull
+
+if TYPE_CHECKING:
+    from pgsnap.workflows.retention.gc import GcReport
 
 EXAMPLES = """
 snap gc --dry-run
@@ -88,14 +91,21 @@ def run(
             console.progress(GC) as progress,
         ):
             report = gc(repo, policy, grace=period, dry_run=dry_run, progress=progress)
-        if report.unreadable:
-            console.warn(f"warning: {gc_view.unreadable_words(report)}")
+        for warning in gc_view.warnings(report):
+            console.warn(f"warning: {warning}")
         lines = gc_view.gc_lines(report, colour=console.terminal.colour)
         if hint := gc_view.hint(report):
             console.tell(hint)
         console.emit(gc_view.gc_fields(report, policy, period), lines)
-        if report.full is not None:
-            raise _full(report.full)
+        _raise_unfinished(report)
+
+
+def _raise_unfinished(report: GcReport) -> None:
+    if report.full is not None:
+        raise _full(report.full)
+    # What a retention protects was a warning.
+    if report.refused is not None and not isinstance(report.refused, ObjectLocked):
+        raise report.refused
 
 
 def _full(error: StoreFull) -> StoreFull:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pgsnap.cli.text import render
 from pgsnap.cli.text.program import named
-from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.errors import CorruptionError, ObjectLocked, StoreFull
 
 if TYPE_CHECKING:
     from pgsnap.maintenance.resealing import Resealed
@@ -87,13 +87,19 @@ def hint(report: GcReport) -> str:
     )
 
 
-def unreadable_words(report: GcReport) -> str:
-    """Return a sentence on packs that were left alone."""
-    names = ", ".join(render.plain(name) for name in report.unreadable[:3])
-    more = len(report.unreadable) - 3
-    packs = render.plural(len(report.unreadable), "damaged pack")
-    rest = f" and {more} more" if more > 0 else ""
-    return f"{packs} left alone: {names}{rest}; see snap verify"
+def warnings(report: GcReport) -> Iterator[str]:
+    """Yield sentences on packs that were left alone, and on what a retention protects."""
+    if report.unreadable:
+        names = ", ".join(render.plain(name) for name in report.unreadable[:3])
+        more = len(report.unreadable) - 3
+        packs = render.plural(len(report.unreadable), "damaged pack")
+        rest = f" and {more} more" if more > 0 else ""
+        yield f"{packs} left alone: {names}{rest}; see snap verify"
+    if isinstance(report.refused, ObjectLocked):
+        yield (
+            "the store protects some of what was to be deleted until its retention ends, and a"
+            f" later gc deletes it: {render.plain(report.refused.detail)}"
+        )
 
 
 def gc_fields(report: GcReport, policy: Policy, grace: timedelta) -> dict[str, Any]:
@@ -104,10 +110,12 @@ def gc_fields(report: GcReport, policy: Policy, grace: timedelta) -> dict[str, A
         "grace_seconds": grace.total_seconds(),
         "kept": [_decision(one) for one in report.decisions if one.keep],
         "dropped": [_decision(one) for one in report.decisions if not one.keep],
-        **render.fields_of(report, decisions="", unreadable="unreadable_packs", full=""),
+        **render.fields_of(
+            report, decisions="", unreadable="unreadable_packs", full="", refused=""
+        ),
         "expired": [{**_of_snapshot(one), "since": one.since} for one in report.expired],
         "freed_bytes": report.freed_bytes,
-        "complete": report.full is None,
+        "complete": report.full is None and report.refused is None,
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from pgsnap.errors import CorruptionError
+from pgsnap.errors import CorruptionError, StoreRefused
 from pgsnap.format.remote import Phase
 from pgsnap.maintenance.gc.collect import Roots, mark
 from pgsnap.maintenance.gc.marking import Choice
@@ -30,12 +30,14 @@ _DELETED_AT_ONCE = 1_000
 @dataclass(slots=True)
 class RemoteRound:
     """What a gc did about packs of a remote store. *waiting_until* is when those that are *marked*
-    may be deleted, None if there are none. *is_swept*: a round was ended."""
+    may be deleted, None if there are none. *is_swept*: a round was ended. *refused* is why the
+    store let some packs not be deleted: they stay, and are marked again."""
 
     is_swept: bool = False
     deleted: int = 0
     marked: int = 0
     waiting_until: datetime | None = None
+    refused: StoreRefused | None = None
 
 
 def sweep_marked(
@@ -65,10 +67,12 @@ def sweep_marked(
         doomed = set(marked.packs) - claimed(repo.store, one.number)
         repo.look_again()
         doomed = _not_needed(repo, doomed, roots(), progress)
-        _delete(repo, sorted(doomed))
-        announce(repo.store, one.number, Phase.DONE, sorted(doomed))
+        gone, refused = _deleted(repo, sorted(doomed))
+        # In any case: until then nobody can store a snapshot that needs any of them.
+        announce(repo.store, one.number, Phase.DONE, gone)
         done.is_swept = True
-        done.deleted += len(doomed)
+        done.deleted += len(gone)
+        done.refused = done.refused or refused
     old = [one.number for one in rounds if one.is_done]
     remove_rounds(repo.store, old[:-_ROUNDS_KEPT])
     if isinstance(repo.store, CreatedOnly):
@@ -106,9 +110,32 @@ def _not_needed(
     return doomed - {table.packs[number][0] for number in needed}
 
 
-def _delete(repo: Repository, packs: Sequence[PackId]) -> None:
+def _deleted(repo: Repository, packs: Sequence[PackId]) -> tuple[list[PackId], StoreRefused | None]:
+    """Delete *packs*; return which of them are gone, and why the store let others not be."""
+    gone: list[PackId] = []
+    refused: StoreRefused | None = None
     for start in range(0, len(packs), _DELETED_AT_ONCE):
         some = packs[start : start + _DELETED_AT_ONCE]
         repo.check_lock()
-        repo.store.delete(*map(layout.pack_name, some))
+        try:
+            repo.store.delete(*map(layout.pack_name, some))
+        except StoreRefused:
+            some, refused = _deleted_singly(repo, some)
         repo.index.drop_packs(some)
+        gone += some
+    return gone, refused
+
+
+def _deleted_singly(
+    repo: Repository, packs: Sequence[PackId]
+) -> tuple[list[PackId], StoreRefused | None]:
+    gone: list[PackId] = []
+    refused: StoreRefused | None = None
+    for pack in packs:
+        repo.check_lock()
+        try:
+            repo.store.delete(layout.pack_name(pack))
+            gone.append(pack)
+        except StoreRefused as error:
+            refused = error
+    return gone, refused

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import field
 from datetime import datetime
 
-from pgsnap.errors import CorruptionError, StoreFull
+from pgsnap.errors import CorruptionError, StoreFull, StoreRefused
 from pgsnap.format.manifest import decode_manifest
 from pgsnap.format.manifest import snapshot_id as id_of
 from pgsnap.limits import RECORD_BYTES_MAX
@@ -24,6 +25,18 @@ from pgsnap.repository import layout
 from pgsnap.repository.repository import Repository
 from pgsnap.repository.snapshots.forgetting import check_notes, mend_forgotten
 from pgsnap.repository.snapshots.losses import accepted_losses
+from pgsnap.values import dataclass
+
+
+@dataclass(slots=True)
+class Dropping:
+    """What became of manifests that were to be deleted: *full* is why the index still has some of
+    them, which it finds out by itself when it is opened; *kept* those that the store let not be
+    deleted, and *refused* why."""
+
+    full: StoreFull | None = None
+    kept: set[SnapshotId] = field(default_factory=set)
+    refused: StoreRefused | None = None
 
 
 def trust_notes(repo: Repository) -> None:
@@ -90,22 +103,27 @@ def drop_snapshots(
     repo: Repository,
     expired: Iterable[tuple[SnapshotId, str]],
     is_over: Callable[[datetime], bool],
-) -> StoreFull | None:
+) -> Dropping:
     """Delete manifests for good, with the tags that still name them: each snapshot comes with its
-    label. Their notes stay. Returns why the index still has some of them: it finds out by itself
-    when it is opened."""
-    full: StoreFull | None = None
+    label. Their notes stay."""
+    done = Dropping()
     some = list(expired)
     tags = repo.tags.by_snapshot() if some else {}
     for snapshot, database in some:
         repo.check_lock()
         for name in tags.get(snapshot, ()):
             repo.tags.delete(database, name)
-        repo.store.delete(layout.snapshot_name(snapshot))
+        try:
+            repo.store.delete(layout.snapshot_name(snapshot))
+        except StoreRefused as error:
+            # It stays forgotten, and the next gc tries again.
+            done.kept.add(snapshot)
+            done.refused = error
+            continue
         try:
             repo.index.drop_snapshots([snapshot])
         except StoreFull as error:
-            full = full or error
+            done.full = done.full or error
     # Also keep a repair from restoring lost manifests that would be dropped now.
     lost = repo.index.lost_snapshots().keys() & forgotten(repo)
     since = {one: repo.forgotten_since(one) for one in lost}
@@ -113,8 +131,8 @@ def drop_snapshots(
         try:
             repo.index.drop_lost(over)
         except StoreFull as error:
-            full = full or error
-    return full
+            done.full = done.full or error
+    return done
 
 
 def manifest_bytes(repo: Repository, snapshots: Collection[SnapshotId]) -> int:

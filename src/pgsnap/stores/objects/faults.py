@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import re
 
-from pgsnap.errors import StoreError, StoreFull
+from pgsnap.errors import ObjectLocked, StoreError, StoreFull, StoreRefused
 from pgsnap.patterns import regex
 from pgsnap.values import dataclass
 
@@ -21,6 +21,9 @@ class Verdict(enum.Enum):
     # The credentials are too old; others may be at hand.
     EXPIRED = enum.auto()
     DENIED = enum.auto()
+    # The object must stay as it is for a time, whoever asks. A service may look at that before it
+    # looks at a condition.
+    RETAINED = enum.auto()
     FULL = enum.auto()
     # The range begins at the object's end, or behind it.
     BEYOND = enum.auto()
@@ -49,6 +52,8 @@ _STORE = regex(r"Generic \w+ error: ")
 _BEYOND = regex(r"Wanted range starting at \d+, but object was only")
 _CODE = regex(r"<Code>([^<]{1,100})</Code>")
 _MESSAGE = regex(r"<Message>([^<]{1,500})</Message>")
+# Google says only there why.
+_DETAILS = regex(r"<Details>([^<]{1,500})</Details>")
 _DEBUG = regex(r"\s*Debug source:.*", re.S)
 _KIND = regex(r"kind: (Connect|Timeout)\b")
 _REASON = regex(r'(?:message|error): "([^"]{1,200})"|InvalidCertificate\(\s*(\w+)')
@@ -89,6 +94,13 @@ _BY_STATUS = {
 _LACKS_A_RIGHT = {"AccessDenied", "AuthorizationPermissionMismatch", "UnauthorizedAccess"}
 
 
+# What services say of an object that must stay: each in words of its own, some with the code of
+# credentials that lack a right.
+_RETAINED = regex(r"(?i)retention|immutab|\block(?:ed)?\b|ObjectLock|\bworm\b|legal hold")
+_MAY_BE_RETAINED = (Verdict.DENIED, Verdict.CONFLICT, Verdict.FAILED)
+_WANTS_CHECKSUM = "Content-MD5"
+
+
 def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
     """Return what an error of obstore means; *secrets* never appear in its words."""
     text = str(error)
@@ -104,6 +116,9 @@ def judge(error: Exception, secrets: frozenset[str] = frozenset()) -> Fault:
         message = _match(_MESSAGE, body).partition("\n")[0].rstrip(".")
         said = ": ".join(part for part in (code, message) if part)
         words = f"The server answered {number} {status[2].strip()}" + (f" ({said})" if said else "")
+        why = f"{said} {_match(_DETAILS, body)}"
+        if verdict in _MAY_BE_RETAINED and _RETAINED.search(why) and _WANTS_CHECKSUM not in why:
+            verdict = Verdict.RETAINED
         return Fault(verdict, _without(words, secrets) + ".", code, number)
     if isinstance(error, FileNotFoundError):
         return Fault(Verdict.ABSENT, _without(_last(first), secrets))
@@ -170,11 +185,23 @@ def raised(fault: Fault, what: str, place: str, source: str, hint: str) -> Store
             detail=fault.words,
             hint="Name its region: ?region=NAME behind the URL, or AWS_REGION.",
         )
+    if fault.status == 400 and _WANTS_CHECKSUM in fault.words:
+        return StoreError(
+            f"cannot {what}: the bucket locks objects, and takes them with a checksum only",
+            detail=fault.words,
+            hint="Add it to the URL: s3://BUCKET/PREFIX?checksum=sha256",
+        )
+    if fault.verdict is Verdict.RETAINED:
+        return ObjectLocked(
+            f"cannot {what}: a retention protects it",
+            detail=f"{fault.words} It was tried at {place}.",
+            hint="Wait until it ends, then run the command again.",
+        )
     if fault.verdict in (Verdict.DENIED, Verdict.EXPIRED):
         is_old = fault.verdict is Verdict.EXPIRED
         if fault.code in _LACKS_A_RIGHT:
             hint = f"If they are meant for this, they lack a right (docs/offsite.md). Else: {hint}"
-        return StoreError(
+        return StoreRefused(
             f"cannot {what}: " + ("the credentials have expired" if is_old else "access is denied"),
             detail=f"{fault.words} The credentials are from {source}.",
             hint=hint,

@@ -147,7 +147,7 @@ class ObjectStore:
             except Refused as refused:
                 was_unsure = was_unsure or refused.was_unsure
                 is_open = refused.fault.verdict in (Verdict.CONFLICT, Verdict.ABSENT)
-                if not (is_open or was_unsure):
+                if not (is_open or was_unsure or refused.fault.verdict is Verdict.RETAINED):
                     raise
                 if is_done(was_unsure):
                     return None

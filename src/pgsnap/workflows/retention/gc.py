@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from pgsnap.errors import StoreFull
+from pgsnap.errors import StoreFull, StoreRefused
 from pgsnap.maintenance.gc.collect import ChunkCollection, unreadable_packs
 from pgsnap.maintenance.gc.remote import RemoteRound, announce_marks, sweep_marked
 from pgsnap.maintenance.gc.snapshots import (
@@ -49,8 +49,9 @@ class GcReport:
     *waiting* are forgotten and can be brought back, *waiting_until* when the first of them expires.
     *bytes_before* and *bytes_after* count all files of the repository. *unreadable* are packs that
     are left alone because they are damaged and their contents unknown. *full* is why it ended
-    early: another run continues from there. On a remote store *packs_marked* will be deleted by the
-    first gc after *marked_until*.
+    early: another run continues from there; *refused* why the store let something not be deleted,
+    which is left as it is. On a remote store *packs_marked* will be deleted by the first gc after
+    *marked_until*.
     """
 
     decisions: tuple[Decision, ...]
@@ -68,6 +69,7 @@ class GcReport:
     seconds: float
     packs_marked: int = 0
     marked_until: datetime | None = None
+    refused: StoreRefused | None = None
 
     @property
     def freed_bytes(self) -> int:
@@ -128,7 +130,7 @@ class _Run:
         check_log(repo)
         decisions = decide(repo, self._policy, self._now, zone=self._zone)
         dropped = [decision for decision in decisions if not decision.keep]
-        full = None if dry_run else self._forget(dropped)
+        full, refused = None if dry_run else self._forget(dropped), None
         expired, waiting = self._sort_forgotten(dropped if dry_run else ())
         tables = {one.snapshot_id: one.snapshot.sections_recipe for one in decisions}
         gone = {one.snapshot_id: one.snapshot.database for one in expired}
@@ -141,13 +143,15 @@ class _Run:
         if dry_run:
             bytes_after = bytes_before - chunks.foresee() - manifest_bytes(repo, gone)
         else:
-            index_full = drop_snapshots(repo, gone.items(), self._is_over)
-            full = full or index_full
+            dropping = drop_snapshots(repo, gone.items(), self._is_over)
+            full = full or dropping.full
+            refused = dropping.refused
+            expired = [one for one in expired if one.snapshot_id not in dropping.kept]
             if repo.place.path is None:
                 remote = self._sweep_marked()
             # One round at a time: what it marked must be seen to go, or to stay.
             if not remote.marked:
-                if remote.is_swept:
+                if remote.is_swept or dropping.kept:
                     roots = needed_roots(repo, (), {}, self._is_over)
                     chunks = ChunkCollection(store, roots, self._progress)
                 chunks.sweep()
@@ -172,6 +176,7 @@ class _Run:
             time.monotonic() - began,
             remote.marked,
             remote.waiting_until,
+            refused or remote.refused,
         )
 
     def _sweep_marked(self) -> RemoteRound:

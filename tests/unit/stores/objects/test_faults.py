@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
 
-from pgsnap.errors import StoreError, StoreFull
+from pgsnap.errors import ObjectLocked, StoreError, StoreFull, StoreRefused
 from pgsnap.stores.objects.faults import Fault, Verdict, judge, raised
 
 
@@ -41,6 +41,35 @@ def test_an_error_means(error: Exception, verdict: Verdict) -> None:
     assert judge(error).verdict is verdict
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [
+        ("403 Forbidden", "ObjectLockedByBucketPolicy", "The object is locked by a rule."),
+        (
+            "403 Forbidden",
+            "AccessDenied",
+            "</Message><Details>Subject to bucket's retention policy",
+        ),
+        ("409 Conflict", "BlobImmutableDueToPolicy", "The blob is immutable due to a policy."),
+        ("400 Bad Request", "InvalidRequest", "Object is WORM protected."),
+        ("403 Forbidden", "AccessDenied", "It has a legal hold."),
+    ],
+)
+def test_what_a_retention_protects_is_no_lack_of_rights(
+    status: str, code: str, message: str
+) -> None:
+    text = answered(status, code, message)
+    if "<Details>" in message:
+        text = text.replace("policy</Message>", "policy</Details>")
+    assert judge(GenericError(text)).verdict is Verdict.RETAINED
+
+
+@pytest.mark.parametrize("message", ["Access Denied", "Public access is blocked.", "A deadlock."])
+def test_a_right_that_is_missing_is_no_retention(message: str) -> None:
+    text = answered("403 Forbidden", "AccessDenied", message)
+    assert judge(PermissionDeniedError(text)).verdict is Verdict.DENIED
+
+
 def test_the_words_are_the_providers_and_short() -> None:
     fault = judge(GenericError(answered("400 Bad Request", "BadDigest", "It does not match.\nId")))
     assert fault.words == "The server answered 400 Bad Request (BadDigest: It does not match)."
@@ -59,8 +88,24 @@ def test_no_secret_is_in_the_words() -> None:
     ("fault", "kind", "words"),
     [
         (Fault(Verdict.FULL, "Full."), StoreFull, "no space left in the bucket"),
-        (Fault(Verdict.DENIED, "No."), StoreError, "cannot write: access is denied"),
-        (Fault(Verdict.EXPIRED, "Old."), StoreError, "cannot write: the credentials have expired"),
+        (Fault(Verdict.DENIED, "No."), StoreRefused, "cannot write: access is denied"),
+        (
+            Fault(Verdict.EXPIRED, "Old."),
+            StoreRefused,
+            "cannot write: the credentials have expired",
+        ),
+        (
+            Fault(Verdict.RETAINED, "Not yet."),
+            ObjectLocked,
+            "cannot write: a retention protects it",
+        ),
+        (
+            Fault(
+                Verdict.FAILED, "It needs Content-MD5 or x-amz-checksum-.", "InvalidRequest", 400
+            ),
+            StoreError,
+            "cannot write: the bucket locks objects, and takes them with a checksum only",
+        ),
         (
             Fault(Verdict.DENIED, "Skew.", "RequestTimeTooSkewed", 403),
             StoreError,
