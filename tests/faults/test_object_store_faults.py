@@ -1,5 +1,5 @@
-"""What faults of an object store do: nothing is lost, nothing wrong is returned, and where the
-outcome of a write is unknown it is found out."""
+"""What faults of an object store do: nothing is lost or wrong, and where the outcome of a write is
+unknown it is found out."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from dataclasses import replace
 
 import pytest
 
-from pgsnap.errors import ObjectExists, ObjectNotFound, StoreChanged, StoreError, StoreFull
+from pgsnap.errors import (
+    ObjectExists,
+    ObjectNotFound,
+    StoreChanged,
+    StoreError,
+    StoreFull,
+    StoreRefused,
+)
 from pgsnap.stores.base import Store
 from pgsnap.stores.objects.store import ObjectStore
 from pgsnap.stores.opening import open_store
 from pgsnap.stores.pacing import Line, Pace
+from support.running.breadth import IS_LONG
 from support.running.seeds import SEED
 from support.servers.object_server import LATE, Fault, ObjectServer, Seen, always, nth
 from support.servers.object_stores import aws_environ
@@ -46,14 +54,30 @@ MANY = 2300
 DATA = random.Random(1).randbytes(100_000)
 
 
+class GoogleServer(ObjectServer):
+    """The same, used as Google Cloud Storage: its conditions name generations."""
+
+
 @pytest.fixture
-def server() -> Iterator[ObjectServer]:
-    with ObjectServer() as made:
+def server(request: pytest.FixtureRequest) -> Iterator[ObjectServer]:
+    with getattr(request, "param", ObjectServer)() as made:
         yield made
 
 
-def opened(server: ObjectServer, pace: Pace = PACE) -> ObjectStore:
-    store = open_store("s3://bucket/p", aws_environ(server.endpoint), pace=pace)
+each_provider = pytest.mark.parametrize("server", [ObjectServer, GoogleServer], indirect=True)
+
+# The matrix of all operations and faults.
+each_provider_if_long = pytest.mark.parametrize(
+    "server", [ObjectServer, *([GoogleServer] if IS_LONG else [])], indirect=True
+)
+
+
+def opened(server: ObjectServer, pace: Pace = PACE, bucket: str = "bucket") -> ObjectStore:
+    url, environ = f"s3://{bucket}/p", aws_environ(server.endpoint)
+    if isinstance(server, GoogleServer):
+        url = f"gs://{bucket}/p?endpoint={server.endpoint}"
+        environ = {"GOOGLE_BEARER_TOKEN": "a-token"}
+    store = open_store(url, environ, pace=pace)
     assert isinstance(store, ObjectStore)
     return store
 
@@ -111,6 +135,7 @@ def has_effect(operation: str) -> bool:
     return not operation.startswith(("get", "list"))
 
 
+@each_provider_if_long
 @pytest.mark.parametrize(
     ("operation", "fault"),
     [
@@ -140,6 +165,7 @@ def test_a_fault_at_any_request_of_an_operation_passes(
     assert number
 
 
+@each_provider
 @pytest.mark.parametrize("operation", ["put", "put over", "create", "swap", "swap absent"])
 def test_a_conflict_that_stored_nothing_is_no_refusal(server: ObjectServer, operation: str) -> None:
     task, after = OPERATIONS[operation]
@@ -158,6 +184,7 @@ def test_a_conflict_that_stored_nothing_is_no_refusal(server: ObjectServer, oper
     assert len(writes) == 3
 
 
+@each_provider_if_long
 @pytest.mark.parametrize(
     ("operation", "fault"),
     [
@@ -179,11 +206,13 @@ def test_a_fault_that_does_not_pass_is_an_error_of_the_store(
         OPERATIONS[operation][0](
             opened(server, Pace(attempts=2, first_pause_seconds=0.01, base_seconds=seconds))
         )
-    assert type(caught.value) is (StoreFull if fault is Fault.FULL else StoreError)
+    kinds = {Fault.FULL: StoreFull, Fault.DENIED: StoreRefused}
+    assert type(caught.value) is kinds.get(fault, StoreError)
     assert caught.value.exit_code == 50
     assert caught.value.detail
 
 
+@each_provider
 @pytest.mark.parametrize(
     "fault", [Fault.LATE_DROP, Fault.LATE_HANG, Fault.LATE_SLOW_DOWN, Fault.DELAYED]
 )
@@ -199,6 +228,7 @@ def test_a_write_none_of_whose_answers_arrives_is_found_by_reading(
     check(server, after)
 
 
+@each_provider
 @pytest.mark.parametrize("fault", [Fault.LATE_DROP, Fault.LATE_SLOW_DOWN])
 def test_a_write_of_another_is_not_taken_for_ours(server: ObjectServer, fault: Fault) -> None:
     """The answer is lost, and what is read then is what another process wrote first."""
@@ -216,6 +246,7 @@ def test_a_write_of_another_is_not_taken_for_ours(server: ObjectServer, fault: F
     assert server.data("p/tags/")["b"] == b"theirs"
 
 
+@each_provider
 def test_equal_bytes_of_another_are_not_ours_where_every_answer_arrived(
     server: ObjectServer,
 ) -> None:
@@ -228,6 +259,7 @@ def test_equal_bytes_of_another_are_not_ours_where_every_answer_arrived(
         store.replace("tags/a", b"2", b"1")
 
 
+@each_provider
 def test_creates_that_race_under_faults_have_one_winner(server: ObjectServer) -> None:
     fill(server)
     chance = random.Random(SEED)
@@ -256,6 +288,7 @@ def test_creates_that_race_under_faults_have_one_winner(server: ObjectServer) ->
         assert stored == b"%d by %d" % (number, won.index(True))
 
 
+@each_provider
 def test_a_404_is_not_believed_while_the_repository_cannot_be_read(server: ObjectServer) -> None:
     fill(server)
     store = opened(server)
@@ -264,9 +297,10 @@ def test_a_404_is_not_believed_while_the_repository_cannot_be_read(server: Objec
     )
     with pytest.raises(StoreError) as caught:
         store.get("packs/old")
-    assert type(caught.value) is StoreError
+    assert type(caught.value) is StoreRefused
 
 
+@each_provider
 def test_a_repository_that_vanishes_is_no_missing_object(server: ObjectServer) -> None:
     fill(server)
     store = opened(server)
@@ -279,8 +313,9 @@ def test_a_repository_that_vanishes_is_no_missing_object(server: ObjectServer) -
     assert "has vanished" in caught.value.message
 
 
+@each_provider
 def test_a_missing_bucket_is_named_by_every_call(server: ObjectServer) -> None:
-    store = open_store("s3://other/p", aws_environ(server.endpoint), pace=PACE)
+    store = opened(server, bucket="other")
     for task in (
         lambda: store.get("config"),
         lambda: store.put("packs/new", b"x"),
@@ -295,6 +330,7 @@ def test_a_missing_bucket_is_named_by_every_call(server: ObjectServer) -> None:
         list(store.list("packs/"))
 
 
+@each_provider
 def test_a_delayed_write_of_a_first_attempt_changes_nothing_later(server: ObjectServer) -> None:
     """It takes effect after the second attempt, and after another process's write."""
     fill(server)

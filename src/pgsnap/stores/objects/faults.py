@@ -199,9 +199,11 @@ def raised(fault: Fault, what: str, place: str, source: str, hint: str) -> Store
         )
     if fault.verdict in (Verdict.DENIED, Verdict.EXPIRED):
         is_old = fault.verdict is Verdict.EXPIRED
+        # With newer ones it would be done.
+        error = StoreError if is_old else StoreRefused
         if fault.code in _LACKS_A_RIGHT:
             hint = f"If they are meant for this, they lack a right (docs/offsite.md). Else: {hint}"
-        return StoreRefused(
+        return error(
             f"cannot {what}: " + ("the credentials have expired" if is_old else "access is denied"),
             detail=f"{fault.words} The credentials are from {source}.",
             hint=hint,

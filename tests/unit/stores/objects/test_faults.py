@@ -91,7 +91,7 @@ def test_no_secret_is_in_the_words() -> None:
         (Fault(Verdict.DENIED, "No."), StoreRefused, "cannot write: access is denied"),
         (
             Fault(Verdict.EXPIRED, "Old."),
-            StoreRefused,
+            StoreError,
             "cannot write: the credentials have expired",
         ),
         (
