@@ -235,12 +235,10 @@ def _compare_stored(
         pair = old.get(table, []), new.get(table, [])
         if not pair[0] or not pair[1] or any(s.rows is None for part in pair for s in part):
             continue
-        columns: tuple[Columns, Columns] = (None, None)
-        if rules.ask_for_columns(table):
-            columns = (
-                columns_of(chunks.reader, before, pair[0]),
-                columns_of(chunks.reader, after, pair[1]),
-            )
+        columns = (
+            columns_of(chunks.reader, before, pair[0]),
+            columns_of(chunks.reader, after, pair[1]),
+        )
         with TableRows(table, pair, columns, rules) as rows:
             read_bytes += rows.compare(chunks, progress)
             counted[table] = rows.finish()

@@ -45,10 +45,6 @@ class RowRules:
         """Return the columns of *table* whose values may be written otherwise."""
         return self._respelled().get(table, frozenset())
 
-    def ask_for_columns(self, table: TableName) -> bool:
-        """Tell whether the columns of *table* make a difference."""
-        return bool(self.key(table) or self.respelled(table))
-
 
 class TableRows:
     """The rows of one table that differ, valid while its context is open.
@@ -122,19 +118,28 @@ class TableRows:
         first, second = self.columns
         if first is None or second is None:
             return RowDifference(None, keep_texts=keep_texts, rows_expected=expected)
+        order: list[int] = []
+        if first != second and sorted(first) == sorted(second):
+            order = [second.index(name) for name in first]
+            self.columns = first, first
+        keyed = self.columns[1] or ()
         if self.key and set(self.key) <= {*first} & {*second}:
             keys = (
                 Key([first.index(name) for name in self.key], len(first)),
-                Key([second.index(name) for name in self.key], len(second)),
+                Key([keyed.index(name) for name in self.key], len(keyed)),
             )
-        if respelled:
+        if respelled or order:
             from pgsnap.rows.respelled import RespelledRows
 
             places = tuple(
                 [names.index(n) for n in names if n in respelled] for names in (first, second)
             )
             return RespelledRows(
-                keys, (places[0], places[1]), keep_texts=keep_texts, rows_expected=expected
+                keys,
+                (places[0], places[1]),
+                order=order,
+                keep_texts=keep_texts,
+                rows_expected=expected,
             )
         return RowDifference(keys, keep_texts=keep_texts, rows_expected=expected)
 
