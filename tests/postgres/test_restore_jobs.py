@@ -6,12 +6,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pgsnap.cluster.cluster import Cluster
 from pgsnap.errors import CorruptionError, RestoreFailed
 from pgsnap.repository.repository import Repository
+from pgsnap.sessions.base import Session
+from pgsnap.sources.changes.ways import Way, best_way
+from pgsnap.targets.load.analyzing import analyze
 from pgsnap.targets.load.feeder import Feeder, is_load_idle
 from pgsnap.targets.naming import application_name
 from pgsnap.workflows.restore.plan import RestoreOptions, plan_restore
@@ -255,6 +259,32 @@ def test_a_load_is_not_stuck_while_one_of_its_sessions_works(
         assert not is_load_idle(looking, "stuck", database.name)
         works.join()
         assert not is_load_idle(looking, "another", database.name)
+
+
+def test_the_checkpoint_for_the_next_commit_is_made_while_statistics_are_gathered(
+    repo: Repository, filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    begun = threading.Event()
+
+    def noted(session: Session) -> Way:
+        asked.append(session.query("SELECT current_database()")[0][0] or "")
+        begun.set()
+        return best_way(session)
+
+    def waiting(*args: Any, **options: Any) -> tuple[str, ...]:
+        assert begun.wait(20)
+        return analyze(*args, **options)
+
+    monkeypatch.setattr("pgsnap.workflows.restore.ready.early_checkpoint.best_way", noted)
+    server = server_of(filled)
+    snapshot = commit_database(repo, server)
+    restore_now(repo, snapshot, server, RestoreOptions(discard_old=True))
+    assert asked == []
+    monkeypatch.setattr("pgsnap.workflows.restore.filling.analyze", waiting)
+    restore_now(repo, snapshot, server, RestoreOptions(discard_old=True, baseline=True))
+    assert asked == [server.maintenance_database()]
+    assert filled.psql("SELECT count(*) FROM items").strip() == "9000"
 
 
 def test_fewer_connections_left_mean_fewer_jobs(repo: Repository, filled: Database) -> None:

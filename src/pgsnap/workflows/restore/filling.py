@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -47,9 +48,10 @@ class Filling:
             loaded = self._load(self.server, session, scratch)
             # It has event triggers by now, and one on login could refuse us or write.
             quiet = self.server.without_event_triggers()
-            self._analyze(quiet, scratch)
-            if self.snapshot.origin.is_pg_dump:
-                self._look_again(quiet, scratch)
+            with self._meanwhile(quiet):
+                self._analyze(quiet, scratch)
+                if self.snapshot.origin.is_pg_dump:
+                    self._look_again(quiet, scratch)
             return loaded
         owner = self.plan.properties.owner if self.plan.properties is not None else ""
         if owner not in server_roles(session):
@@ -111,6 +113,16 @@ class Filling:
         routed = self.plan.masking.roots.keys()
         roots = {table: root for table, root in made.roots.items() if table not in routed}
         return replace(made, empty=made.empty - routed, roots=roots)
+
+    def _meanwhile(self, server: Server) -> AbstractContextManager[None]:
+        """Return within what the rest is done: what takes down the state afterwards waits for a
+        checkpoint."""
+        if not self.plan.options.baseline:
+            return nullcontext()
+        from pgsnap.workflows.restore.ready.early_checkpoint import checkpoint_meanwhile
+
+        database, ours = server.maintenance_database(), application_name(self.token)
+        return checkpoint_meanwhile(partial(server.connect, database, ours))
 
     def _analyze(self, server: Server, scratch: Scratch) -> None:
         if not self.plan.options.analyze:
