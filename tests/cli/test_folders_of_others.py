@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import StoreError
+from pgsnap.files.refusals import refused
 from pgsnap.stores.local import LocalStore
 from support.repositories.by_passphrase import DUMPS, secret_file
 from support.running.commandline import CommandLine
@@ -87,12 +88,16 @@ def test_what_was_there_before_is_given_to_nobody(snap: CommandLine) -> None:
     assert mine[1].stat().st_size
 
 
-def test_what_somebody_left_there_is_named_with_the_way_to_get_it_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@only_root
+@pytest.mark.parametrize("whose", ["own", "of others"])
+def test_what_is_somebody_elses_is_named_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     store = LocalStore(tmp_path / "it is")
     store.make_root()
     store.put("packs/34/34ab", b"x")
+    if whose == "own":
+        os.chown(store.root, SOMEBODY, -1)
     really = os.open
 
     def denied(path: str, *words: int, dir_fd: int | None = None) -> int:
@@ -100,15 +105,20 @@ def test_what_somebody_left_there_is_named_with_the_way_to_get_it_back(
             raise PermissionError(13, "Permission denied", path)
         return really(path, *words, dir_fd=dir_fd)
 
-    owner = os.geteuid()
     monkeypatch.setattr("os.open", denied)
-    with pytest.raises(StoreError) as own:
+    with pytest.raises(StoreError) as as_root:
         store.get("packs/34/34ab")
-    assert own.value.hint == ""
+    assert as_root.value.hint == ""
     monkeypatch.setattr("os.geteuid", lambda: SOMEBODY)
     with pytest.raises(StoreError) as left:
         list(store.list("packs/"))
-    name = "root" if owner == 0 else left.value.hint.split()[3].rstrip(";")
-    assert left.value.hint == (
-        f"It belongs to {name}; as root: chown -R {SOMEBODY} '{tmp_path / 'it is'}'"
-    )
+    if whose == "own":
+        way = f"as root: chown -R {SOMEBODY} '{store.root}'"
+        assert left.value.hint == f"It belongs to root; {way}"
+    else:
+        way = "use a folder of your own."
+        assert left.value.hint == f"It belongs to root, and is for nobody else: {way}"
+    error = PermissionError(13, "Permission denied", str(tmp_path))
+    found = refused(error)
+    assert found is not None
+    assert found.hint == f"It belongs to root; as root: chown -R {SOMEBODY} {tmp_path}"

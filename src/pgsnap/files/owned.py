@@ -75,16 +75,21 @@ def make_folders(path: Path) -> None:
 
 
 def way_in(error: OSError, root: Path | None = None) -> str:
-    """Return how the user gets to use what the operating system refuses them because it belongs to
-    somebody else, as what root left there; "" if that is not why. All of it is in *root*."""
+    """Return what helps a user whom the operating system refuses what belongs to somebody else; ""
+    if that is not why. In a folder *root* of their own, or where it is root's, it was left there,
+    and is theirs."""
     if error.errno not in (errno.EACCES, errno.EPERM) or not isinstance(error.filename, str):
         return ""
+    user = os.geteuid()
     try:
         owner = os.lstat(error.filename).st_uid
+        is_left = owner == 0 if root is None else root.stat().st_uid == user
     except OSError:
         return ""
-    user = os.geteuid()
     if owner == user:
         return ""
+    whose = f"It belongs to {user_name(owner)}"
+    if not is_left:
+        return f"{whose}, and is for nobody else: use a folder of your own."
     what = shlex.quote(str(error.filename if root is None else root))
-    return f"It belongs to {user_name(owner)}; as root: chown -R {user_name(user)} {what}"
+    return f"{whose}; as root: chown -R {user_name(user)} {what}"

@@ -148,7 +148,11 @@ def _refuse(source: Repository, target: Repository) -> None:
     if source.config.repository_id == target.config.repository_id and str(source.place) == str(
         target.place
     ):
-        raise UsageError("both are the same repository")
+        raise UsageError(
+            "both are the same repository",
+            detail=f"It is {source.place}.",
+            hint='See what "repository" and the remotes in snap.toml name.',
+        )
 
 
 @dataclass(frozen=True, slots=True)

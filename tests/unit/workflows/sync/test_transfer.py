@@ -360,9 +360,10 @@ def test_a_repository_is_not_pushed_to_itself(pair: Pair) -> None:
     with (
         Repository.open(pair.here) as one,
         Repository.open(pair.here) as other,
-        pytest.raises(UsageError, match="both are the same repository"),
+        pytest.raises(UsageError, match="both are the same repository") as caught,
     ):
         transfer(one, other)
+    assert caught.value.hint
 
 
 def test_two_pushes_at_once_leave_one_whole_repository(pair: Pair) -> None:
