@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from support.running.commandline import CommandLine
@@ -51,9 +49,10 @@ def test_rows_whose_bytes_are_the_same_in_another_order_of_columns_differ(
     database.psql("UPDATE heir SET later = own, own = also, also = later")
     snap.ok("commit", "-m", "turned")
     assert _rows(snap, "latest~1", "latest") == {"heir": (3000, 3000)}
-    shown = snap.ok("diff", "latest~1", "latest", "--table", "heir", "--rows").out
+    shown = snap.ok("diff", "latest~1", "latest", "--table", "heir", "--rows", "--limit", "0").out
     # What is shown stands under the names of the columns.
-    assert re.search(r"^\+ a=1, own='c4ca.*, also='?3'?, later='?2'?$", shown, re.M)
+    lines = [line for line in shown.splitlines() if line.startswith("+ a=1, ")]
+    assert [line.partition("also=")[2] for line in lines] == ["3, later=2"], lines
 
 
 def _rows(snap: CommandLine, *sides: str) -> dict[str, tuple[int, int]]:
