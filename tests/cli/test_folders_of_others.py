@@ -13,7 +13,7 @@ from pgsnap.stores.local import LocalStore
 from support.repositories.by_passphrase import DUMPS, secret_file
 from support.running.commandline import CommandLine
 
-SOMEBODY = 12345
+SOMEBODY, ANOTHER = 12345, 12346
 
 only_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="files of another user: run the tests as root"
@@ -96,8 +96,8 @@ def test_what_is_somebody_elses_is_named_with_what_helps(
     store = LocalStore(tmp_path / "it is")
     store.make_root()
     store.put("packs/34/34ab", b"x")
-    if whose == "own":
-        os.chown(store.root, SOMEBODY, -1)
+    os.chown(store.root, SOMEBODY if whose == "own" else ANOTHER, -1)
+    os.chown(store.root / "packs" / "34", 0 if whose == "own" else ANOTHER, -1)
     really = os.open
 
     def denied(path: str, *words: int, dir_fd: int | None = None) -> int:
@@ -117,8 +117,9 @@ def test_what_is_somebody_elses_is_named_with_what_helps(
         assert left.value.hint == f"It belongs to root; {way}"
     else:
         way = "use a folder of your own."
-        assert left.value.hint == f"It belongs to root, and is for nobody else: {way}"
-    error = PermissionError(13, "Permission denied", str(tmp_path))
+        assert left.value.hint == f"It belongs to {ANOTHER}, and is for nobody else: {way}"
+    # What is in a folder that may not be entered cannot be looked at.
+    error = PermissionError(13, "Permission denied", str(tmp_path / "closed" / "file"))
     found = refused(error)
     assert found is not None
     assert found.hint == f"It belongs to root; as root: chown -R {SOMEBODY} {tmp_path}"

@@ -76,20 +76,26 @@ def make_folders(path: Path) -> None:
 
 def way_in(error: OSError, root: Path | None = None) -> str:
     """Return what helps a user whom the operating system refuses what belongs to somebody else; ""
-    if that is not why. In a folder *root* of their own, or where it is root's, it was left there,
-    and is theirs."""
+    if that is not why. What is in a folder *root* of their own, or is root's, was left there."""
     if error.errno not in (errno.EACCES, errno.EPERM) or not isinstance(error.filename, str):
         return ""
+    named = Path(error.filename)
+    # What is below somebody else's folder cannot be looked at.
+    found = next(filter(None, map(_owner, (named, *named.parents))), None)
     user = os.geteuid()
-    try:
-        owner = os.lstat(error.filename).st_uid
-        is_left = owner == 0 if root is None else root.stat().st_uid == user
-    except OSError:
+    if found is None or user in (0, found[1]):
         return ""
-    if owner == user:
-        return ""
+    path, owner = found
     whose = f"It belongs to {user_name(owner)}"
-    if not is_left:
+    if root is not None and _owner(root) == (root, user):
+        path = root
+    elif owner != 0:
         return f"{whose}, and is for nobody else: use a folder of your own."
-    what = shlex.quote(str(error.filename if root is None else root))
-    return f"{whose}; as root: chown -R {user_name(user)} {what}"
+    return f"{whose}; as root: chown -R {user_name(user)} {shlex.quote(str(path))}"
+
+
+def _owner(path: Path) -> tuple[Path, int] | None:
+    try:
+        return path, path.lstat().st_uid
+    except OSError:
+        return None
