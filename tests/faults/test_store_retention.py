@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from pgsnap.errors import ObjectLocked, StoreRefused
+from pgsnap.files.folder import Folder
 from pgsnap.maintenance.verify.verify import verify
 from pgsnap.repository.places.remote import RemotePlace
 from pgsnap.repository.repository import Repository
 from pgsnap.stores.base import Store
+from pgsnap.stores.local import LocalStore
 from pgsnap.stores.opening import open_store
 from pgsnap.workflows.retention.gc import GcReport, gc
 from pgsnap.workflows.retention.policy import Policy
@@ -143,3 +145,38 @@ def test_gc_warns_of_a_retention_and_fails_without_the_right(
     else:
         assert done.code == 50
         assert done.error["message"].endswith("access is denied")
+
+
+def test_a_folder_that_a_url_names_holds_up_no_commit_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `chattr +a`, which also root is refused."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+
+    def opened(host: str, *, alone: bool = False) -> Repository:
+        place = RemotePlace(folder.as_uri(), LocalStore(folder))
+        return Repository.open(place, index_folder=tmp_path / host, alone=alone)
+
+    def collected() -> GcReport:
+        with opened("gc", alone=True) as repo:
+            return gc(repo, Policy(last=1), grace=AT_ONCE, pack_grace=AT_ONCE)
+
+    really = Folder.unlink
+
+    def refused(self: Folder, name: str, **options: bool) -> None:
+        if name.startswith("packs/"):
+            raise PermissionError(1, "Operation not permitted", name)
+        really(self, name, **options)
+
+    Repository.create(RemotePlace(folder.as_uri(), LocalStore(folder)))
+    with opened("writer") as repo:
+        for number in range(3):
+            record(repo, version(number), message=str(number))
+    assert collected().packs_marked
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "unlink", refused)
+        assert type(collected().refused) is StoreRefused
+    with opened("writer") as repo:
+        made = record(repo, version(0), message="again")
+        assert texts(repo, made.snapshot_id) == version(0).texts

@@ -17,6 +17,7 @@ from pgsnap.errors import (
     StoreChanged,
     StoreError,
     StoreFull,
+    StoreRefused,
 )
 from pgsnap.files import flock, whole
 from pgsnap.files.folder import NO_ROOM, Folder, Kind, sync_folder
@@ -38,6 +39,8 @@ CAS_LEASES = "cas.leases"
 _CAS_SECONDS = 120.0
 # Only tags are compared and swapped.
 _CAS_BYTES_MAX = 1024 * 1024
+
+_REFUSED = (errno.EACCES, errno.EPERM)
 
 # Read-only media, and a folder that vanished meanwhile.
 _NOTHING_TO_SETTLE = (errno.EROFS, errno.EACCES, errno.EINVAL, errno.ENOENT)
@@ -342,8 +345,9 @@ class LocalStore:
         words = f"{error.strerror} ({error.filename or self.root})."
         if error.errno in NO_ROOM:
             return _no_room(error, words)
+        kind = StoreRefused if error.errno in _REFUSED else StoreError
         way = way_in(error, self.root)
-        return StoreError(f'cannot access "{name}" in the repository', detail=words, hint=way)
+        return kind(f'cannot access "{name}" in the repository', detail=words, hint=way)
 
 
 def _no_room(error: OSError, words: str) -> StoreFull:

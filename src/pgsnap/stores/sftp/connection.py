@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from pgsnap.errors import ObjectNotFound, SnapError, StoreError, StoreFull
+from pgsnap.errors import ObjectNotFound, SnapError, StoreError, StoreFull, StoreRefused
 from pgsnap.stores.address import Address
 from pgsnap.stores.sftp.link import Link, Lost, Missing, Refused, translated
 from pgsnap.stores.sftp.login import NotReached, log_in
@@ -178,7 +178,8 @@ class Connection:
         hint = (
             f"The account must own {self.address}, or may only read." if error.is_forbidden else ""
         )
-        return StoreError(f'cannot access "{name}" in the repository', detail=words, hint=hint)
+        kind = StoreRefused if error.is_forbidden else StoreError
+        return kind(f'cannot access "{name}" in the repository', detail=words, hint=hint)
 
 
 def ended(session: str) -> str:
