@@ -292,16 +292,16 @@ def _of_remote(
 ) -> SnapshotId | None:
     """Return the snapshot that REMOTE/NAME means, by the record of the last fetch; None if no
     remote is named. Raises RevisionError."""
-    from pgsnap.repository.snapshots.revisions import without_steps
-    from pgsnap.schedulers.state import State
-    from pgsnap.workflows.sync.fetch import last_fetch
-    from pgsnap.workflows.sync.remote_names import resolve_fetched
-
     settings = invocation.settings
     remote, slash, name = revision.partition("/")
     path = settings.config_path
     if not (slash and name and path) or remote not in (settings.remotes or {}):
         return None
+    from pgsnap.repository.snapshots.revisions import without_steps
+    from pgsnap.schedulers.state import State
+    from pgsnap.workflows.sync.fetch import last_fetch
+    from pgsnap.workflows.sync.remote_names import resolve_fetched
+
     if repo.tags.get(remote, without_steps(name)[0]) is not None:
         # A tag of a database that is called like the remote: it has no such parent.
         return None

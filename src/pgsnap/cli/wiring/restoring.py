@@ -318,7 +318,6 @@ class _Restoring:
         read_only: ReadOnly | None = None,
     ) -> Report:
         """Carry out the plan with *restore*."""
-        from pgsnap.workflows.commit.safety_snapshot import safety_commit
         from pgsnap.workflows.restore.plan import RestorePlan
 
         self.begin()
@@ -327,37 +326,39 @@ class _Restoring:
             untouched(plan.database, is_there=is_there),
             self.invocation.console.progress(self._steps(plan)) as progress,
         ):
-            safety = safety_commit(
-                repo,
-                self.server,
-                label=plan.label,
-                database=plan.database,
-                verb="restore",
-                lock_wait_timeout_seconds=self.invocation.settings.lock_wait_timeout,
-                allow_newer_client=self.choices.options.allow_newer_client,
-                jobs=jobs_of(self.invocation.settings),
-                may_checkpoint=self.invocation.settings.checkpoint,
-                read_only=read_only,
-                progress=progress,
-            )
+            safety = None
+            if is_there and self.choices.options.with_safety:
+                from pgsnap.workflows.commit.safety_snapshot import safety_commit
+
+                safety = safety_commit(
+                    repo,
+                    self.server,
+                    label=plan.label,
+                    database=plan.database,
+                    verb="restore",
+                    lock_wait_timeout_seconds=self.invocation.settings.lock_wait_timeout,
+                    allow_newer_client=self.choices.options.allow_newer_client,
+                    jobs=jobs_of(self.invocation.settings),
+                    may_checkpoint=self.invocation.settings.checkpoint,
+                    read_only=read_only,
+                    progress=progress,
+                )
             return restore(
                 repo,
                 plan,
                 self.server,
-                safety=safety if self.choices.options.with_safety else None,
+                safety=safety,
                 aside=self.services.aside,
                 progress=progress,
             )
 
     def _steps(self, plan: RestorePlan | TablesPlan | RowsPlan) -> steps.Steps:
         from pgsnap.workflows.restore.plan import RestorePlan
-        from pgsnap.workflows.restore_tables.plan import TablesPlan
 
-        found, replaces = steps.TABLES, True
         if isinstance(plan, RestorePlan):
             found, replaces = steps.RESTORE, plan.live is not None
-        elif isinstance(plan, TablesPlan):
-            replaces = plan.replaces
+        else:
+            found, replaces = steps.TABLES, getattr(plan, "replaces", True)
         with_safety = self.choices.options.with_safety and replaces
         return found if with_safety else steps.without_safety(found)
 

@@ -15,7 +15,6 @@ from pgsnap.sessions.base import Session
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.targets.swap.kept import KeptDatabase
-from pgsnap.workflows.diff.diff import diff
 from pgsnap.workflows.notes.kept_databases import drop_kept
 from pgsnap.workflows.restore.plan import RestorePlan
 
@@ -50,6 +49,9 @@ def _why_it_stays(
     """Return why *kept* may have what its safety snapshot lacks, "" if it has not."""
     if kept.safety is None:
         return "no safety snapshot was made of it"
+    # Imported here, since most restores compare nothing.
+    from pgsnap.workflows.diff.diff import diff
+
     source = PostgresSource(
         server,
         database=kept.name,
