@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pgsnap import interrupts
 from pgsnap.dump.definitions.extension_sequences import sequences_text
@@ -44,8 +44,6 @@ from pgsnap.sessions.obstacles import explain
 from pgsnap.sessions.server import Server
 from pgsnap.sources.bare_names import bare_names
 from pgsnap.sources.base import SourceResult
-from pgsnap.sources.direct.since import DumpSince
-from pgsnap.sources.direct.tables import dump_key
 from pgsnap.sources.extensions import Members, read_members, read_sequences
 from pgsnap.sources.former import Former, FormerOf
 from pgsnap.sources.globals_dump import GlobalsDump
@@ -54,7 +52,11 @@ from pgsnap.sources.guarded.hindrances import find_hindrances
 from pgsnap.sources.parts import part_options
 from pgsnap.sources.properties import read_properties, read_server
 
-_Dump: TypeAlias = GuardedDump | DumpSince
+if TYPE_CHECKING:
+    # Thirty modules, which a dump that pg_dump alone reads does without.
+    from pgsnap.sources.direct.since import DumpSince
+
+_Dump: TypeAlias = "GuardedDump | DumpSince"
 
 # A role may have one connection only, and the one before may take a moment to be gone.
 _PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
@@ -213,7 +215,8 @@ class PostgresSource:
 
     def distrust(self) -> None:
         self._former = None
-        assert isinstance(self._dump, DumpSince)
+        assert self._dump is not None
+        assert not isinstance(self._dump, GuardedDump)
         self._dump.distrust()
 
     def abandon(self) -> None:
@@ -231,6 +234,8 @@ class PostgresSource:
         wait = self._lock_wait_seconds
         if self._jobs is None or is_part:
             return GuardedDump(*place, lock_wait_seconds=wait, leaves_out_rows=bool(self._excluded))
+        from pgsnap.sources.direct.since import DumpSince
+
         return DumpSince(
             *place,
             jobs=self._jobs,
@@ -243,9 +248,9 @@ class PostgresSource:
     @property
     def streamed_because(self) -> str:
         """Why pg_dump reads the rows although *jobs* connections were to read them, else ""."""
-        if self._jobs is not None and isinstance(self._dump, GuardedDump):
-            return "a part of the database is dumped"
-        return self._dump.reason if isinstance(self._dump, DumpSince) else ""
+        if isinstance(self._dump, GuardedDump):
+            return "a part of the database is dumped" if self._jobs is not None else ""
+        return self._dump.reason if self._dump is not None else ""
 
     def _connect(self) -> Session:
         for pause in (*_PAUSES_SECONDS, None):
@@ -271,6 +276,8 @@ class PostgresSource:
     def dump_key(self, encoding: str) -> str:
         """Return what the definitions in a dump depend on besides the database, whose *encoding* is
         given. Raises ToolMissing, ToolVersion, ConnectionFailed."""
+        from pgsnap.sources.direct.tables import dump_key
+
         tool = self._server.tool("pg_dump", allow_newer=self._allow_newer)
         return dump_key(tool, self._arguments(encoding))
 
@@ -307,7 +314,8 @@ class PostgresSource:
         """Return the former section of the globals, if it is that of now."""
         if self._former is None or not self._with_globals:
             return None
-        if not (isinstance(self._dump, DumpSince) and self._dump.globals_are_kept):
+        dump = self._dump
+        if dump is None or isinstance(dump, GuardedDump) or not dump.globals_are_kept:
             return None
         section = self._former.sections.get(SectionName(SectionKind.GLOBALS))
         if section is None or section.name in self._former.lost:
@@ -353,6 +361,6 @@ class PostgresSource:
 
 def _as_read(dump: _Dump) -> tuple[Reading | None, Baseline | None]:
     """Return how the rows were read, and the baseline for a later dump."""
-    if isinstance(dump, DumpSince) and dump.choices is not None:
+    if not isinstance(dump, GuardedDump) and dump.choices is not None:
         return dump.choices.reading(), dump.baseline
     return Reading(ReadMode.STREAM), None
