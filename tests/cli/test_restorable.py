@@ -174,6 +174,40 @@ def test_comparisons_for_which_no_dump_names_the_operator_are_told_by_commit_and
         database.cluster.drop_database(copy.name)
 
 
+def test_rows_that_are_compared_by_operators_of_several_schemas_are_told(
+    snap: CommandLine, database: Database
+) -> None:
+    database.psql(
+        "CREATE EXTENSION citext; CREATE TABLE t (a citext, n int, b citext, m int);"
+        "INSERT INTO t VALUES ('X', 1, 'x', 1);"
+        "CREATE VIEW rows_in AS SELECT (n, a) IN (SELECT m, b FROM t) FROM t;"
+        "CREATE VIEW rows_in_order AS SELECT (n, a) >= (m, b) FROM t;"
+        "CREATE VIEW not_in_all AS SELECT (n, a) <> ALL (SELECT m, b FROM t) FROM t;"
+        "CREATE VIEW fine (c, d, e) AS SELECT (a, b) IN (SELECT b, a FROM t), (n, a) = (m, b),"
+        " (a, b) >= (b, a) FROM t"
+    )
+    snap.setenv("DATABASE_URL", database.dsn)
+    snap.ok("init")
+    told = " ".join(snap.ok("commit", "-m", "one", "--json").json["notices"])
+    copy = Database(database.cluster, f"{database.name}_copy")
+    snap.ok("restore", "latest", "--to", copy.name, "--yes")
+    try:
+        for name in ("rows_in", "rows_in_order", "not_in_all"):
+            ask = f"SELECT * FROM {name}"
+            assert database.psql(ask) != copy.psql(ask), name
+            assert f"view public.{name}" in told
+        assert database.psql("SELECT * FROM fine") == copy.psql("SELECT * FROM fine")
+        assert "fine" not in told
+    finally:
+        database.cluster.drop_database(copy.name)
+    database.psql("CREATE VIEW first_of_two AS SELECT (a, n) IN (SELECT b, m FROM t) FROM t")
+    told = " ".join(snap.ok("commit", "-m", "two", "--json").json["notices"])
+    assert "view public.first_of_two" in told
+    failed = snap("restore", "latest", "--to", copy.name, "--yes")
+    assert failed.code == 40
+    assert "first_of_two" in failed.err
+
+
 def test_such_comparisons_are_found_in_all_that_has_expressions(
     snap: CommandLine, database: Database
 ) -> None:

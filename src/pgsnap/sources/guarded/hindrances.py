@@ -81,15 +81,20 @@ JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
 WHERE s.seqtypid <> a.atttypid AND {_OURS}
     AND s.end_at = CASE WHEN s.seqincrement > 0 THEN s.most ELSE -s.most - 1 END ORDER BY 1, 2
 """
-# There is no way to write which "=" these compare by: a load searches for it again, in pg_catalog
-# alone. Trees of expressions name it: {:usingClause … :quals … :rtindex} is a join.
+# There is no way to write which "=" most of these compare by: a load searches for it again, in
+# pg_catalog alone. Whole rows are compared by one operator for each column, of which the first
+# one's is written. Trees of expressions name them: {:usingClause … :quals … :rtindex} is a join,
+# {:testexpr … :operName} compares with a subquery.
 _COMPARISONS = rf"""
 WITH operators AS MATERIALIZED (
-    SELECT o.oid, o.oid::pg_catalog.regoperator AS shown,
-        '\{{(DISTINCTEXPR|NULLIFEXPR) :opno ' || o.oid || '\M'
-        || '|\{{(CASE)?WHEN :expr \{{OPEXPR :opno ' || o.oid || ' [^{{]*:args \(\{{CASETESTEXPR'
-        || '|:usingClause \("((?!:rtindex).)*:opno ' || o.oid || '\M' AS pattern
-    FROM pg_catalog.pg_operator o WHERE o.oid >= {_FIRST_USER_OID} AND o.oprname = '='
+    SELECT o.oid, o.oid::pg_catalog.regoperator AS shown, pg_catalog.replace(
+        CASE WHEN o.oprname = '=' THEN '\{{(DISTINCTEXPR|NULLIFEXPR) :opno OID\M'
+            '|\{{(CASE)?WHEN :expr \{{OPEXPR :opno OID [^{{]*:args \(\{{CASETESTEXPR'
+            '|:usingClause \("((?!:rtindex).)*:opno OID\M|' ELSE '' END
+        || ':opnos \(o(?!( OID)+\))( \d+)* OID\M'
+        || '|:testexpr \{{BOOLEXPR (?=((?!:operName).)*:opno OID\M)'
+           '(?=((?!:operName).)*:opno (?!OID\M)\d)', 'OID', o.oid::text) AS pattern
+    FROM pg_catalog.pg_operator o WHERE o.oid >= {_FIRST_USER_OID}
         AND o.oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace
 ), used AS MATERIALIZED (
     SELECT DISTINCT d.classid, d.objid, d.objsubid, o.shown, o.pattern
@@ -179,8 +184,8 @@ def find_hindrances(session: Session) -> tuple[Hindrance, ...]:
         Hindrance(
             f"no dump names the operator {operator} for {some(names)}: a restore takes another one"
             " there, so that another answer may come out, or finds none and fails",
-            "To mend it: instead of IS DISTINCT FROM, NULLIF, CASE … WHEN or JOIN … USING compare"
-            " with =, for which a dump names the operator",
+            "To mend it: compare with =, value by value, for which a dump names the operator;"
+            " not by IS DISTINCT FROM, NULLIF, CASE … WHEN, JOIN … USING or rows of several values",
             is_certain=False,
         )
         for operator, names in compared.items()
