@@ -10,7 +10,7 @@ from pgsnap.errors import CorruptionError, ObjectNotFound
 from pgsnap.limits import KIB, MIB
 from pgsnap.model import ChunkId, Location, PackId
 from pgsnap.repository.layout import pack_name
-from pgsnap.repository.scopes import side_by_side
+from pgsnap.repository.scopes import aside, side_by_side
 from pgsnap.stores.base import Store
 
 # Bytes of frames held in advance; the rest is read when needed. A batch of chunks needs half.
@@ -74,7 +74,8 @@ class Chains:
         held = self._held.get((location.pack, location.offset))
         if held is not None:
             return held
-        return store.get(pack_name(location.pack), location.offset, location.frame.frame_bytes)
+        name, size = pack_name(location.pack), location.frame.frame_bytes
+        return aside(store.get, name, location.offset, size)
 
     def _wanted(self, chunks: Iterable[ChunkId]) -> list[Location]:
         """Return the frames needed for *chunks*, as many as may be held."""

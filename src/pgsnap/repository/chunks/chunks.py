@@ -23,7 +23,7 @@ from pgsnap.model import ChunkId, Codec, Frame, Location
 from pgsnap.repository.chunks.arenas import keep_freed_chunks
 from pgsnap.repository.chunks.chains import AHEAD_BYTES_MAX, Chains
 from pgsnap.repository.index.index import Index
-from pgsnap.repository.scopes import threads
+from pgsnap.repository.scopes import aside, threads
 from pgsnap.sealing.scheme import PLAIN, Scheme
 from pgsnap.stores.base import Store
 
@@ -73,14 +73,14 @@ class ChunkReader:
         """Return the frames of *chunks* for `read`, with those needed to decode them already
         read."""
         chains = Chains(self.places(chunks))
-        chains.read_ahead(self._store, chunks)
+        aside(chains.read_ahead, self._store, chunks)
         return chains
 
     def chains_of_known(self, chunks: Sequence[ChunkId]) -> Chains:
         """Return the same for those of *chunks* that are known to be sound, with all their
         bases."""
         chains = Chains(self._index.chains_of_known(chunks))
-        chains.read_ahead(self._store, chunks)
+        aside(chains.read_ahead, self._store, chunks)
         return chains
 
     def places(self, chunks: Sequence[ChunkId]) -> dict[ChunkId, list[Location]]:
@@ -261,7 +261,7 @@ class ChunkReader:
             frames = [self.frame(below, chains) for below in path[:first]]
             if frames:
                 sizes = [below.frame.chunk_bytes for below in path[:first]]
-                plain = decompress_chain(frames, sizes)
+                plain = aside(decompress_chain, frames, sizes)
         for below in path[first:]:
             plain = self._decompress(below, chains, plain)
         assert plain is not None
@@ -309,7 +309,7 @@ class ChunkReader:
 
     def check(self, location: Location, plain: bytes) -> bytes:
         """Return *plain* if it is the chunk of the frame at *location*. Raises CorruptionError."""
-        if self.scheme.naming.name(plain) != location.frame.chunk:
+        if aside(self.scheme.naming.name, plain) != location.frame.chunk:
             raise CorruptionError(
                 f"a frame of pack {location.pack.hex()[:12]} does not hash to its chunk's name"
             )

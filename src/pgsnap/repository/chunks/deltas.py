@@ -28,6 +28,7 @@ from pgsnap.limits import (
 from pgsnap.model import ChunkId, ChunkKind, Cipher, Codec, Frame
 from pgsnap.repository.chunks.chains import Chains
 from pgsnap.repository.chunks.chunks import ChunkReader
+from pgsnap.repository.scopes import aside
 
 if TYPE_CHECKING:
     from pgsnap.chunking.row_edits import Edits, RowEdits
@@ -127,7 +128,7 @@ class DeltaEncoder:
     ) -> tuple[Frame, bytes]:
         if delta is not None and len(delta.packed) < len(plain) * _SURELY_SMALL:
             return _frame(name, kind, plain, delta)
-        codec, packed = compress(plain, self._level)
+        codec, packed = aside(compress, plain, self._level)
         if delta is not None and len(delta.packed) < len(packed) * _PAYS_BELOW:
             return _frame(name, kind, plain, delta)
         return Frame(name, kind, codec, Cipher.NONE, 0, None, len(packed), len(plain)), packed
@@ -167,7 +168,7 @@ class DeltaEncoder:
                 listed = encode_edits(edits, base, plain)
                 if len(listed) < len(plain) * _FEW_EDITS:
                     return Codec.EDITS, listed
-        codec, packed = compress(plain, self._level, base)
+        codec, packed = aside(compress, plain, self._level, base)
         if listed is not None and len(listed) <= len(packed):
             return Codec.EDITS, listed
         return codec, packed

@@ -42,7 +42,7 @@ from pgsnap.repository.chunks.chunks import CHAINS_AT_ONCE
 from pgsnap.repository.chunks.deltas import Like
 from pgsnap.repository.chunks.recipes import RecipeBuilder
 from pgsnap.repository.chunks.store import ChunkStore
-from pgsnap.repository.scopes import FinishedOrAbandoned
+from pgsnap.repository.scopes import FinishedOrAbandoned, aside
 from pgsnap.repository.sections.leaf_lists import SectionLeaves, is_listed
 from pgsnap.repository.sections.open_sections import (
     ENDED,
@@ -222,7 +222,7 @@ class Ingest(FinishedOrAbandoned):
         """Return the name of each data chunk, with its frame if the repository has none yet: `add`
         must be called with that, whatever happens. *bases* is the result of `bases` for all that
         they are like."""
-        names = [self._name(data) for data, _ in texts]
+        names = [aside(self._name, data) for data, _ in texts]
         unknown = self._claim(names)
         found: list[_Encoded] = []
         for name, (data, like) in zip(names, texts, strict=True):

@@ -31,6 +31,7 @@ from pgsnap.model import (
     Segment,
 )
 from pgsnap.repository.chunks.recipes import RecipeBuilder, node_at
+from pgsnap.repository.scopes import in_turn
 from pgsnap.repository.sections.leaf_lists import is_listed, leaves_of
 from pgsnap.repository.splicing.block_edits import (
     BlockEditor,
@@ -186,8 +187,9 @@ class _Splicing:
             self._planned += unit.edits()
         job = None
         if units:
-            ingest = self._ingest
-            job = Job(ingest.splicers, partial(spliced, ingest, units, self._sink is not None))
+            ingest, keep_edited = self._ingest, self._sink is not None
+            task = partial(in_turn, spliced, ingest, units, keep_edited)
+            job = Job(ingest.splicers, task)
         self._under_way.append((items, job))
         return True
 
