@@ -18,39 +18,8 @@ from pgsnap.sealing.keys import new_master
 from pgsnap.sealing.slots import encode_slot, new_slot
 from pgsnap.sealing.wrapping_keys import Recipient
 from support.repositories.by_passphrase import DUMPS, Encrypted, refused, secret_file
+from support.repositories.on_store import Site
 from support.running.commandline import CommandLine
-
-
-class Site:
-    """A repository on a store that a URL names; *folder* is where its objects are."""
-
-    def __init__(self, snap: CommandLine, *, encrypted: bool) -> None:
-        self.snap = snap
-        self.folder = snap.folder / "store"
-        self.url = self.folder.as_uri()
-        self.encrypts = ["--encrypt"] if encrypted else []
-        if encrypted:
-            secret = secret_file(snap.folder, "passphrase", b"open sesame\n")
-            snap.setenv("SNAP_PASSPHRASE_FILE", str(secret))
-        self.made = snap.ok("init", *self.encrypts, self.url, "--json").json
-
-    def use(self) -> None:
-        """Let the repository be the one of all commands."""
-        (self.snap.work / "snap.toml").write_text(f'repository = "{self.url}"\n')
-
-    def commit(self, name: str, *more: str) -> str:
-        file = self.snap.folder / f"{name}.sql"
-        file.write_text(DUMPS[name])
-        words = ("-m", "x", "--database", "flooded-db", "--file", str(file), *more)
-        found: str = self.snap.ok("commit", *words, "--json").json["id"]
-        return found
-
-    def be_another_host(self) -> None:
-        for variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
-            self.snap.setenv(variable, str(self.snap.folder / "another host"))
-
-    def files(self, folder: str) -> list[Path]:
-        return sorted(one for one in (self.folder / folder).rglob("*") if one.is_file())
 
 
 @pytest.fixture(params=["plain", "encrypted"])
@@ -153,36 +122,6 @@ def test_a_config_that_says_it_is_not_encrypted_on_a_host_that_never_saw_it(seal
         error = refused(sealed.snap, *words)
         assert "is encrypted, and the repository's config says that the" in error["message"]
     assert [(one, one.read_bytes()) for one in sealed.files(".")] == before
-
-
-@pytest.mark.parametrize("where", ["url", "folder"])
-def test_the_same_where_only_key_slots_are_left(snap: CommandLine, where: str) -> None:
-    """Nothing that is stored shows any more that it was encrypted, but the slots."""
-    if where == "url":
-        folder = Site(snap, encrypted=True).folder
-        url = folder.as_uri()
-    else:
-        folder = Encrypted(snap).path
-        url = str(folder)
-    config = folder / "config"
-    config.write_bytes(encode_config(replace(decode_config(config.read_bytes()), encryption=None)))
-    for variable in ("XDG_CACHE_HOME", "XDG_STATE_HOME"):
-        snap.setenv(variable, str(snap.folder / "another host"))
-    snap.setenv("SNAP_PASSPHRASE_FILE", "")
-    here = snap.folder / "here"
-    here.mkdir()
-    (here / "snap.toml").write_text(f'repository = "mine"\n[remotes.offsite]\nurl = "{url}"\n')
-    (here / "one.sql").write_text(DUMPS["one"])
-    snap.at(here, "init", "mine")
-    assert snap.at(here, "commit", "-m", "x", "--database", "shop", "--file", "one.sql").code == 0
-    before = [(one, one.read_bytes()) for one in sorted(folder.rglob("*")) if one.is_file()]
-    commit = ("commit", "-m", "x", "--database", "shop", "--file", "one.sql", "--repo", url)
-    for words in (("push", "offsite"), commit, ("log", "--repo", url), ("clone", url, "copy")):
-        error = refused(snap, *words)
-        assert error["message"] == (
-            f'the repository in "{url}" has key slots, and its config says that it is not encrypted'
-        )
-    assert [(one, one.read_bytes()) for one in sorted(folder.rglob("*")) if one.is_file()] == before
 
 
 @pytest.mark.parametrize(

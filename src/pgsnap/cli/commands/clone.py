@@ -69,7 +69,7 @@ def run(
     if path is not None:
         place = address(path, "PATH", Path.cwd())
     limit_bandwidth(invocation, bandwidth, source, place)
-    unlock = unlocking_other(invocation)
+    unlock = unlocking_other(invocation, named_for_it=not encrypt)
     with open_other(invocation, source, unlock=unlock, whole=True) as other:
         if expect is not None:
             check_expected(other, expect)

@@ -27,12 +27,14 @@ SECRET_KINDS: tuple[SecretKind, ...] = (
 @dataclass(frozen=True, slots=True)
 class SecretSource:
     """A file, or a command, that gives a secret. *origin* is the setting that named it; one *of the
-    environment* holds for every repository of a run."""
+    environment* holds for every repository of a run, one *of an option* for what the command is
+    about."""
 
     kind: SecretKind
     value: Path | str
     origin: str
     of_environment: bool = False
+    of_option: bool = False
 
 
 def read_private(path: Path, origin: str) -> bytes:

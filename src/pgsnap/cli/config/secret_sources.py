@@ -39,11 +39,15 @@ def _of_options(
         if not key_file.strip():
             raise UsageError("--key-file is empty")
         path = absolute_path(key_file, folder, "--key-file")
-        found.append(SecretSource("key_file", path, "--key-file"))
+        found.append(SecretSource("key_file", path, "--key-file", of_option=True))
     if passphrase_command is not None:
         if not passphrase_command.strip():
             raise UsageError("--passphrase-command is empty")
-        found.append(SecretSource("passphrase_command", passphrase_command, "--passphrase-command"))
+        found.append(
+            SecretSource(
+                "passphrase_command", passphrase_command, "--passphrase-command", of_option=True
+            )
+        )
     return tuple(found)
 
 

@@ -61,10 +61,12 @@ def unlocking_other(
     opener: Opener | None = None,
     *,
     remembers: bool = False,
+    named_for_it: bool = False,
 ) -> Unlocking:
     """Return what opens another repository than that of the settings: with *opener*, or with the
     secrets of *sources*, which it must then need; without any, with those of this run if it needs
-    them. *remembers* as of `Unlocking`."""
+    them, which it must if the command names them and they are *named for it*. *remembers* as of
+    `Unlocking`."""
     from pgsnap.repository.sealed.pins import Pins
     from pgsnap.repository.sealed.unlocking import Unlocking
 
@@ -76,7 +78,11 @@ def unlocking_other(
         else:
             yield from _openers(invocation, config)
 
-    given = sources[0].origin if sources else ""
+    needed = sources
+    if named_for_it:
+        secrets = invocation.settings.secrets
+        needed = [one for one in secrets if one.of_option or one.of_environment]
+    given = needed[0].origin if needed else ""
     return Unlocking(openers, Pins(pins_folder()), given=given, remembers=remembers)
 
 
