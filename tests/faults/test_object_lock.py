@@ -165,6 +165,23 @@ def test_what_an_intruder_hid_or_overwrote_comes_back(
     snap.ok("clone", site.url, "copy")
 
 
+def test_before_anything_is_given_up_older_versions_are_named(
+    snap: CommandLine, endpoint: tuple[str, dict[str, str]]
+) -> None:
+    site = made(snap, endpoint, "hidden", "COMPLIANCE", encrypted=False)
+    snapshot = site.commit("one")
+    for pack in site.bucket.names("p/packs/"):
+        site.bucket.delete(pack)
+    for command in ("verify", "repair"):
+        error = snap(command, "--json").error
+        older, _, give_up = error["hint"].partition("Where there is neither, give up")
+        assert "put back what came first" in older
+        assert "--accept-loss" in give_up
+    site.bucket.bring_back("p")
+    assert snap.ok("cat", snapshot).out == DUMPS["one"]
+    assert snap.ok("verify", "--data", "--json").json["findings"] == []
+
+
 def test_without_a_checksum_the_error_says_what_to_add(
     snap: CommandLine, endpoint: tuple[str, dict[str, str]]
 ) -> None:

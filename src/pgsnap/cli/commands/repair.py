@@ -21,6 +21,7 @@ from pgsnap.errors import CorruptionError, UnknownRevision, UsageError
 
 if TYPE_CHECKING:
     from pgsnap.maintenance.repair.repair import RepairReport
+    from pgsnap.repository.places.address import Address
 
 EXAMPLES = """
 snap repair
@@ -97,12 +98,12 @@ def run(
     )
     console.emit(render.fields_of(report, warnings=""), lines)
     if report.lost:
-        raise _unmended(report, has_copy=other is not None)
+        raise _unmended(report, settings.repository, has_copy=other is not None)
 
 
-def _unmended(report: RepairReport, *, has_copy: bool) -> CorruptionError:
+def _unmended(report: RepairReport, where: Address, *, has_copy: bool) -> CorruptionError:
     copy = "" if has_copy else "Mend it from a copy: snap repair --from PATH"
-    hint = way_out(report.lost, has_copy=has_copy) or copy or "See what is left: snap verify"
+    hint = way_out(report.lost, where, has_copy=has_copy) or copy or "See what is left: snap verify"
     detail = (
         "The next snap commit stores again all chunks that the database still has; the sections"
         " named above that consist of them are whole then."

@@ -98,7 +98,8 @@ def run(
         report = verify(
             repo, snapshots=chosen, data=data, sample=size, max_seconds=seconds, progress=progress
         )
-    give_up = way_out(report.findings, has_copy=True) if remote is None else ""
+    where = invocation.settings.repository
+    give_up = way_out(report.findings, where, has_copy=True) if remote is None else ""
     if remote is not None:
         _, table = remote_of(invocation, remote)
         report = _mended_there(report, invocation.settings.repository, table.url)

@@ -14,8 +14,10 @@ from pgsnap.maintenance.verify.damage import REPAIR_FROM, accept_command
 if TYPE_CHECKING:
     from pgsnap.maintenance.repair.losses import Loss
     from pgsnap.maintenance.verify.damage import Damage
+    from pgsnap.repository.places.address import Address
 
 _SHOWN = 8
+_MAY_KEEP_VERSIONS = ("s3://", "gs://", "az://")
 
 
 def damage_lines(damage: Damage, *, colour: bool) -> list[str]:
@@ -31,9 +33,9 @@ def damage_lines(damage: Damage, *, colour: bool) -> list[str]:
     return lines + render.pairs(pairs, "    ")
 
 
-def way_out(findings: Sequence[Damage], *, has_copy: bool) -> str:
-    """Return what to do about damage that only a copy can repair: repair it from there, or give it
-    up, so that gc can continue."""
+def way_out(findings: Sequence[Damage], where: Address, *, has_copy: bool) -> str:
+    """Return what to do about damage in *where* that only a copy can repair: repair it from there,
+    or give it up, so that gc can continue."""
     hit = list(
         dict.fromkeys(
             snapshot
@@ -46,7 +48,12 @@ def way_out(findings: Sequence[Damage], *, has_copy: bool) -> str:
         return ""
     given_up = accept_command(hit)
     first = "" if has_copy else "Mend it from a copy: snap repair --from PATH. "
-    return f"{first}Where there is none, give up what is lost, so that gc goes on: {given_up}"
+    older, no_copy = "", "none"
+    if isinstance(where, str) and where.startswith(_MAY_KEEP_VERSIONS):
+        older = "Or put back what came first, if the store keeps versions: docs/offsite.md. "
+        no_copy = "neither"
+    give_up = f"Where there is {no_copy}, give up what is lost, so that gc goes on: {given_up}"
+    return f"{first}{older}{give_up}"
 
 
 def loss_lines(losses: Sequence[Loss], now: datetime) -> list[str]:
