@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ def run(arguments: Sequence[str]) -> int:
     invocation = Invocation(Terminal.of_process())
     # Until the options are parsed, so that an interrupt is reported in the requested form.
     invocation.console.json = wants_json(arguments)
-    interrupts.set_last_words(_text_of(invocation.console, error_fields(_AT_ONCE)) + "\n")
+    words = _text_of(invocation.console, error_fields(_AT_ONCE, clean=str))
+    interrupts.set_last_words(words + "\n")
     return run_in(invocation, arguments)
 
 
@@ -107,14 +108,14 @@ def _tell(console: Console, error: SnapError) -> int:
     return int(fields["exit_code"])
 
 
-def error_fields(error: SnapError) -> dict[str, Any]:
-    """Return the --json fields of *error*, without passwords, its commands under
-    the program's name."""
+def error_fields(error: SnapError, clean: Callable[[str], str] = redact) -> dict[str, Any]:
+    """Return the --json fields of *error*, without passwords, which *clean* takes out; its commands
+    under the program's name."""
     return {
         "kind": error.kind,
-        "message": named(redact(error.message)),
-        "detail": named(redact(error.detail)),
-        "hint": named(redact(error.hint)),
+        "message": named(clean(error.message)),
+        "detail": named(clean(error.detail)),
+        "hint": named(clean(error.hint)),
         "exit_code": error.exit_code,
     }
 
