@@ -244,3 +244,18 @@ def test_a_key_that_nobody_has_validated_may_not_hold(
     put_back(repo, snapshot, server)
     assert database.psql(_ROWS) == rows
     assert as_a_whole == []
+
+
+def test_where_many_rows_differ_keys_are_checked_as_a_whole(
+    repo: Repository, database: Database, as_a_whole: list[str]
+) -> None:
+    database.psql(
+        _PLAIN + "INSERT INTO p SELECT i, 'x' FROM generate_series(401, 5000) i;"
+        " INSERT INTO f SELECT i, i FROM generate_series(401, 5000) i"
+    )
+    server = server_of(database)
+    snapshot, rows = record(repo, server), database.psql(_ROWS)
+    database.psql("UPDATE f SET a = 1 WHERE id % 10 = 0")
+    put_back(repo, snapshot, server)
+    assert database.psql(_ROWS) == rows
+    assert as_a_whole == ["f_a_fkey"]

@@ -12,6 +12,7 @@ from pgsnap.repository.repository import Repository
 from pgsnap.sessions.server import Server
 from pgsnap.sources.postgres import PostgresSource
 from pgsnap.workflows.commit.commit import commit
+from pgsnap.workflows.restore_changed import differences as differing
 from pgsnap.workflows.restore_changed import restore as restoring
 from pgsnap.workflows.restore_changed.plan import ChangedOptions, ChangedPlan, plan_changed
 from pgsnap.workflows.restore_changed.restore import restore_changed
@@ -39,11 +40,11 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     real = restoring.row_changes
 
-    def noted(repo: Repository, different: Any, *more: int) -> Any:
+    def noted(repo: Repository, different: Any, *more: int, **named: bool) -> Any:
         # The comparison that proves the result allows no row.
         if not more:
             names.append(different.table[1])
-        return real(repo, different, *more)
+        return real(repo, different, *more, **named)
 
     monkeypatch.setattr(restoring, "row_changes", noted)
     return names
@@ -145,4 +146,37 @@ def test_a_table_of_which_most_changed_is_not_read_once_more_for_the_safety_snap
     assert reading is not None
     # The places that are read again at random are of at most 64 blocks each.
     assert reading.blocks_read <= 3 * 64 < reading.blocks
+    assert large.psql(_ALL) == before
+
+
+_MUCH = {
+    "deleted": ("DELETE FROM t WHERE a % 12 = 0", (False, 0, 1666)),
+    "updated": ("UPDATE t SET b = reverse(b) WHERE a % 12 = 0", (False, 1666, 1666)),
+    "inserted": ("INSERT INTO t SELECT -a, b FROM t WHERE a % 12 = 0", (False, 1666, 0)),
+    "deleted, too much": ("DELETE FROM t WHERE a % 2 = 0", (True, 10000, 20000)),
+    "updated, too much": ("UPDATE t SET b = 'x' || b WHERE a % 2 = 0", (True, 20000, 20000)),
+}
+
+
+@pytest.mark.parametrize("change", _MUCH)
+def test_a_twelfth_of_the_rows_is_put_back_without_the_others(
+    repo: Repository, large: Database, change: str
+) -> None:
+    server = server_of(large)
+    snapshot, before = recorded_twice(repo, large)
+    sql, expected = _MUCH[change]
+    large.psql(sql)
+    assert carried_out(repo, planned(repo, snapshot, server), server) == expected
+    assert large.psql(_ALL) == before
+
+
+def test_rows_that_take_too_much_memory_are_not_held(
+    repo: Repository, large: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(large)
+    snapshot, before = recorded_twice(repo, large)
+    large.psql("DELETE FROM t WHERE a % 50 = 0")
+    # Those 400 rows have 45 kB.
+    monkeypatch.setattr(differing, "_BYTES_MAX", 30_000)
+    assert carried_out(repo, planned(repo, snapshot, server), server) == (True, 19600, 20000)
     assert large.psql(_ALL) == before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pgsnap.dump.definitions.copy_text import copied_columns
 from pgsnap.dump.definitions.table_parts import TableName
+from pgsnap.limits import MIB
 from pgsnap.model import DatabaseProperties, Section, SectionKind, SectionName, Snapshot, same_text
 from pgsnap.repository.chunks.stream import read_head
 from pgsnap.repository.repository import Repository
@@ -21,12 +22,19 @@ from pgsnap.workflows.diff.sections import SectionPair
 if TYPE_CHECKING:
     from pgsnap.rows.difference import RowDifference
 
-# Beyond so many rows that differ, held in memory, a table is rewritten.
+# Beyond so many rows that differ, or bytes of them, held in memory, a table is rewritten.
 ROWS_MAX = 200_000
-# Up to this share of its rows a table gets only those that differ; rewriting it is cheaper beyond.
-ROWS_SHARE = 0.05
-# A table whose text grew or shrank by more has more rows that differ.
-_BYTES_SHARE = 0.1
+_BYTES_MAX = 96 * MIB
+# Microseconds of the server's processor for each row, with a primary key, one more index and a
+# foreign key to check: deleted or inserted by itself; of a whole table that is truncated and filled
+# without its indexes.
+_DELETED, _INSERTED, _FILLED = 15, 25, 5
+# Of a table that is emptied and filled with its indexes, because others refer to it, each row costs
+# as much as it does by itself; but no row has to be found.
+_EMPTIED_SHARE = 0.9
+# So much of its text a table may have lost, or got: comparing it takes half as long as filling it,
+# so with more it is rewritten without.
+_LOST_SHARE, _GOT_SHARE = 0.1, 0.2
 # What a restore of rows can do without, or does not touch.
 _APART = frozenset(
     {
@@ -108,32 +116,56 @@ class RowChanges:
 
 def surely_rewritten(different: Different) -> bool:
     """Return whether so much came or went that the table is rewritten, whatever rows differ."""
-    sizes = different.wanted.plain_bytes, different.now.plain_bytes
-    return max(sizes) - min(sizes) > _BYTES_SHARE * max(sizes)
+    wanted, now = different.wanted.plain_bytes, different.now.plain_bytes
+    return now < (1 - _LOST_SHARE) * wanted or now > (1 + _GOT_SHARE) * wanted
 
 
 def row_changes(
-    repo: Repository, different: Different, rows_max: int = ROWS_MAX
+    repo: Repository,
+    different: Different,
+    rows_max: int = ROWS_MAX,
+    *,
+    is_referenced: bool = False,
 ) -> RowChanges | None:
-    """Return the rows that differ, if they are few: at most *rows_max*, and a small part of the
-    table. None: the table is to be rewritten. Raises CorruptionError."""
+    """Return the rows that differ, if they are at most *rows_max*, and to put them back one by one
+    takes less time than to rewrite the table, to which others may refer. None: it is to be
+    rewritten. Raises CorruptionError."""
     from pgsnap.rows.difference import RowDifference
 
     wanted, now = different.wanted, different.now
-    if surely_rewritten(different):
+    if surely_rewritten(different) and not is_referenced:
         return None
-    expected = 2 * max(wanted.rows or 0, now.rows or 0)
+    expected = 2 * max(_rows(wanted), _rows(now))
     with closing(RowDifference(None, keep_texts=True, rows_expected=expected)) as rows:
         SectionPair(repo.chunk_store, wanted, now, rows).compare()
-        return few_changes(rows, different, rows_max)
+        return few_changes(rows, different, rows_max, is_referenced=is_referenced)
 
 
-def few_changes(rows: RowDifference, different: Different, rows_max: int) -> RowChanges | None:
+def is_worth_while(lost: int, gone: int, different: Different, *, is_referenced: bool) -> bool:
+    """Return whether to insert *lost* rows and to delete *gone* ones takes less time than to
+    rewrite the table."""
+    before, after = _rows(different.wanted), _rows(different.now)
+    rewritten = (
+        _EMPTIED_SHARE * (_DELETED * after + _INSERTED * before)
+        if is_referenced
+        else _FILLED * before
+    )
+    return _DELETED * gone + _INSERTED * lost <= rewritten
+
+
+def few_changes(
+    rows: RowDifference, different: Different, rows_max: int, *, is_referenced: bool = False
+) -> RowChanges | None:
     """Return what *rows*, which were fed those of the snapshot to go back to first, found; None if
     it is more than `row_changes` may return."""
     counts = rows.finish()
-    most = max(different.wanted.rows or 0, different.now.rows or 0)
-    if counts.removed + counts.added > min(rows_max, int(ROWS_SHARE * most)):
+    few = counts.removed + counts.added
+    wanted, now = different.wanted, different.now
+    # Of rows of the usual length.
+    held_bytes = few * (wanted.plain_bytes + now.plain_bytes) / max(1, _rows(wanted) + _rows(now))
+    if few > rows_max or held_bytes > _BYTES_MAX:
+        return None
+    if not is_worth_while(counts.removed, counts.added, different, is_referenced=is_referenced):
         return None
     gone: list[bytes] = []
     lost: list[bytes] = []
@@ -144,6 +176,10 @@ def few_changes(rows: RowDifference, different: Different, rows_max: int) -> Row
             if side is not None and side.text is not None:
                 found.append(side.text.removesuffix(b"\n") + b"\n")
     return RowChanges(tuple(gone), tuple(lost))
+
+
+def _rows(section: Section) -> int:
+    return section.rows or 0
 
 
 def _definitions(

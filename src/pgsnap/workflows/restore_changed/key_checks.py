@@ -29,6 +29,8 @@ from pgsnap.targets.tables.foreign_keys import (
 )
 from pgsnap.values import dataclass
 
+# A row is looked up in the time in which some twenty are checked along an index.
+_FEW, _FEW_SHARE = 100, 0.05
 # Somebody who waits to rewrite a table waits for us, and we would wait behind them.
 _SETTINGS = (
     "SET lock_timeout = '1s'; SET statement_timeout = 0; SET row_security = off;"
@@ -105,14 +107,20 @@ class KeysBefore:
 
 @dataclass(frozen=True, slots=True)
 class TableRows:
-    """What happened to the rows of a table: it was rewritten, or rows are gone, or new. *place* is
-    that of its temporary tables, *columns* are theirs."""
+    """What happened to the *rows* of a table: it was rewritten, or so many are *gone*, or *new*.
+    *place* is that of its temporary tables, *columns* are theirs."""
 
     place: int
     columns: tuple[str, ...]
+    rows: int
+    gone: int
+    new: int
     is_rewritten: bool
-    has_gone: bool
-    has_new: bool
+
+    @property
+    def are_few(self) -> bool:
+        """Whether to look up each of them takes less time than to check a key as a whole."""
+        return not self.is_rewritten and self.gone + self.new <= max(_FEW, _FEW_SHARE * self.rows)
 
 
 class KeyChecks:
@@ -140,18 +148,19 @@ class KeyChecks:
                 yield check_key(key)
                 continue
             for table, rows in self._rows.items():
-                if table in key.referring and rows.has_new:
+                if table in key.referring and rows.new:
                     yield check_new_rows(key, rows.place)
-                if table in key.referred and rows.has_gone:
+                if table in key.referred and rows.gone:
                     yield check_gone_rows(key, rows.place)
 
     def _is_told(self, key: ForeignKey) -> bool:
-        """Return whether the temporary tables have all that matters to *key*: not generated
-        columns, nor the rows of a table that was rewritten."""
+        """Return whether the temporary tables have all that matters to *key*, not only what
+        generated columns are made of, and are small."""
         for table, rows in self._rows.items():
-            columns = frozenset(rows.columns)
-            if table in key.referring and (rows.is_rewritten or not columns >= {*key.own_columns}):
-                return False
-            if table in key.referred and (rows.is_rewritten or not columns >= {*key.columns}):
+            needed = {
+                *(key.own_columns if table in key.referring else ()),
+                *(key.columns if table in key.referred else ()),
+            }
+            if needed and not (rows.are_few and needed <= {*rows.columns}):
                 return False
         return True

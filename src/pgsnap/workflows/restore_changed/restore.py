@@ -275,19 +275,16 @@ class _PutBack(OneTransaction):
         self._note()
 
     def _told(self, place: int, each: Different, rows: RowChanges | None) -> TableRows:
-        return TableRows(
-            place,
-            columns_of(self._repo, each.wanted, self._encoding),
-            is_rewritten=rows is None,
-            has_gone=rows is not None and bool(rows.gone),
-            has_new=rows is not None and bool(rows.lost),
-        )
+        count = max(each.wanted.rows or 0, each.now.rows or 0)
+        gone, new = (len(rows.gone), len(rows.lost)) if rows is not None else (count, count)
+        columns = columns_of(self._repo, each.wanted, self._encoding)
+        return TableRows(place, columns, count, gone, new, is_rewritten=rows is None)
 
     def _rows_of(self, different: Different, facts: LiveFacts) -> RowChanges | None:
         if facts.has_rules:
             return None
         seen = self._plan.rows.of(different) if self._plan.rows is not None else None
-        rows = seen or row_changes(self._repo, different)
+        rows = seen or row_changes(self._repo, different, is_referenced=facts.is_referenced)
         return None if rows is not None and rows.gone and not facts.key else rows
 
     def _indexes(self, truncated: list[Different]) -> dict[TableName, tuple[PlainIndex, ...]]:

@@ -11,14 +11,14 @@ from pgsnap.repository.repository import Repository
 from pgsnap.repository.splicing.watching import TextSink
 from pgsnap.workflows.restore_changed.differences import (
     ROWS_MAX,
-    ROWS_SHARE,
     Different,
     RowChanges,
     few_changes,
 )
 
-# A row that only moved counts on both sides until the end; beyond, the table will be rewritten.
-_ALONE_MAX = 4
+# A row that only moved counts on both sides until the end; beyond, or if that is as many as the
+# table has, it will be rewritten.
+_ALONE_MAX = 2 * ROWS_MAX
 
 
 class SplicedRows:
@@ -84,7 +84,7 @@ class _Sink:
         # Late: it takes NumPy, and where nothing changed nothing is spliced.
         from pgsnap.rows.difference import RowDifference
 
-        self._alone_max = _ALONE_MAX * min(ROWS_MAX, int(ROWS_SHARE * rows))
+        self._alone_max = min(_ALONE_MAX, rows)
         self.rows = RowDifference(None, keep_texts=True, rows_expected=2 * rows)
         self.is_open = True
 
