@@ -25,8 +25,9 @@ from support.running.seeds import SEED
 from support.running.temporary import use_temporary_folder
 from support.servers.databases import TEST_SETTINGS, Database, load_sample, new_name
 
-# The same examples each time; `make test-long` looks for others.
-settings.register_profile("snap", derandomize=not IS_LONG)
+# The same examples each time; `make test-long` looks for others. None is too slow: other programs
+# may have the processors.
+settings.register_profile("snap", derandomize=not IS_LONG, deadline=None)
 settings.load_profile("snap")
 
 

@@ -52,7 +52,7 @@ def cut(text: bytes, before: Sequence[Chunk] = (), sizes: Sequence[int] = (10**9
     return chunks + chunker.finish()
 
 
-@settings(max_examples=times(25, 60), deadline=None)
+@settings(max_examples=times(25, 60))
 @given(TEXTS, st.lists(st.integers(1, 20_000), min_size=1, max_size=4))
 def test_an_unchanged_segment_is_cut_as_it_was(text: bytes, sizes: list[int]) -> None:
     before = cut(text)
@@ -62,7 +62,7 @@ def test_an_unchanged_segment_is_cut_as_it_was(text: bytes, sizes: list[int]) ->
     assert [bool(chunk.name) for chunk in again] == [True] * (len(before) - 1) + [False]
 
 
-@settings(max_examples=times(25, 60), deadline=None)
+@settings(max_examples=times(25, 60))
 @given(TEXTS, EDITS, st.lists(st.integers(1, 20_000), min_size=1, max_size=4))
 def test_whatever_was_expected_the_chunks_are_of_what_came(
     text: bytes, edits: list[tuple[float, int, bytes]], sizes: list[int]
@@ -76,7 +76,7 @@ def test_whatever_was_expected_the_chunks_are_of_what_came(
     assert chunks == cut(new, cut(text))
 
 
-@settings(max_examples=times(25, 60), deadline=None)
+@settings(max_examples=times(25, 60))
 @given(TEXTS, EDITS)
 def test_expectations_cost_no_more_new_chunks_than_cuts_without_them(
     text: bytes, edits: list[tuple[float, int, bytes]]
@@ -89,7 +89,7 @@ def test_expectations_cost_no_more_new_chunks_than_cuts_without_them(
     assert len(fresh) <= len(without) + len(edits)
 
 
-@settings(max_examples=times(15, 30), deadline=None)
+@settings(max_examples=times(15, 30))
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_another_text_is_cut_as_if_nothing_had_been_expected(seed: int, other: int) -> None:
     new = text_of(seed, 30)

@@ -29,7 +29,7 @@ def cut(data: bytes, key: int = 0) -> list[Chunk]:
     return chunker.feed(data) + chunker.finish()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts, st.integers(0, 2**64 - 1))
 def test_chunks_join_to_the_text_and_keep_their_bounds(text: bytes, key: int) -> None:
     chunks = cut(text, key)
@@ -39,7 +39,7 @@ def test_chunks_join_to_the_text_and_keep_their_bounds(text: bytes, key: int) ->
     assert all(chunk.lines == chunk.data.count(b"\n") for chunk in chunks)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts, st.lists(st.integers(1, 20_000), min_size=1, max_size=5))
 def test_cuts_do_not_depend_on_how_blocks_arrive(text: bytes, sizes: list[int]) -> None:
     chunker = RowChunker(TINY)
@@ -52,7 +52,7 @@ def test_cuts_do_not_depend_on_how_blocks_arrive(text: bytes, sizes: list[int]) 
     assert chunks + chunker.finish() == cut(text)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts)
 def test_cuts_depend_on_nothing_before_the_last_cut_at_a_row_end(text: bytes) -> None:
     chunks = cut(text)
@@ -62,7 +62,7 @@ def test_cuts_depend_on_nothing_before_the_last_cut_at_a_row_end(text: bytes) ->
             assert cut(rest) == chunks[i + 1 :]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(texts)
 def test_a_chunk_is_cut_inside_a_row_only_where_no_row_end_was_in_reach(text: bytes) -> None:
     chunks = cut(text)
@@ -74,7 +74,7 @@ def test_a_chunk_is_cut_inside_a_row_only_where_no_row_end_was_in_reach(text: by
         at += len(chunk.data)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(0, 1000),
     st.sampled_from([12, 30, 90, 400]),
@@ -90,7 +90,7 @@ def test_chunks_are_the_same_again_soon_after_a_change_of_rows(
     check_resynchronised(old, int(place * len(old)), insert, delete)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.floats(0, 1), st.binary(max_size=100), st.integers(0, 200))
 def test_chunks_are_the_same_again_soon_after_a_change_inside_a_long_row(
     seed: int, place: float, insert: bytes, delete: int

@@ -38,7 +38,7 @@ def outcome(blocks: list[bytes]) -> object:
         return error.message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(noise=NOISE, head=st.booleans(), tail=st.booleans(), cuts=CUTS)
 def test_sections_and_volatile_lines_are_the_script(
     noise: str, head: bool, tail: bool, cuts: list[int]
@@ -63,7 +63,7 @@ ENTRIES = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(entries=st.lists(ENTRIES, max_size=6), cuts=CUTS)
 def test_whatever_quotes_and_rows_hold_each_entry_stays_itself(
     entries: list[tuple[str, str]], cuts: list[int]

@@ -183,7 +183,7 @@ def _step(table: Table) -> None:
         table.index = chance.choice([table.index, table.new("index")])
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(seed=st.integers(0, 1 << 32), steps=st.integers(2, 7))
 def test_a_row_is_followed_whatever_becomes_of_its_table(seed: int, steps: int) -> None:
     table = Table(random.Random(seed))

@@ -19,7 +19,7 @@ def spelled(row: tuple[int, tuple[list[tuple[int, int]], str]], form: str) -> st
     return f"{number}\t{{{','.join(form.format(*lsn) for lsn in lsns)}}}\t{text}\n"
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     rows=st.lists(ROW, max_size=30),
     other=st.none() | st.tuples(LSN, LSN),

@@ -49,7 +49,7 @@ def names(decisions: list[Decision]) -> set[str]:
     return {one.snapshot.message for one in decisions if one.keep}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories(), policies(), _ZONES, st.data())
 def test_retention_is_safe_stable_and_monotone(
     history: list[Candidate], policy: Policy, zone: ZoneInfo, data: st.DataObject
@@ -86,7 +86,7 @@ def test_retention_is_safe_stable_and_monotone(
     assert keep <= names(judged(history, wider))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(histories())
 def test_globs_alone_keep_every_match_or_are_refused(history: list[Candidate]) -> None:
     try:

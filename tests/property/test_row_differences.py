@@ -45,7 +45,7 @@ def alone(changes: list[RowChange], side: str) -> Counter[bytes]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     before=st.lists(ROW, max_size=40),
     after=st.lists(ROW, max_size=40),
@@ -63,7 +63,7 @@ def test_without_a_key_the_counts_are_those_of_counting_rows(
     assert (alone(changes, "before"), alone(changes, "after")) == (removed, added)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(before=st.lists(ROW, max_size=40), after=st.lists(ROW, max_size=40))
 def test_with_a_key_a_row_on_both_sides_is_changed(
     before: list[tuple[int, str]], after: list[tuple[int, str]]

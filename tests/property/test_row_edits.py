@@ -40,7 +40,7 @@ def applied(edits: Edits, old: bytes, new: bytes) -> bytes:
     return b"".join([*parts, old[old_at:]])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(texts, texts, cuts, st.booleans())
 def test_edits_make_the_new_text_of_the_old_one(
     old: bytes, new: bytes, cut: tuple[int, int], hashed: bool
@@ -55,7 +55,7 @@ def test_edits_make_the_new_text_of_the_old_one(
     assert edits is None or applied(edits, old, new) == new
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=6))
 def test_no_edit_reaches_from_one_region_into_the_next(pairs: list[tuple[bytes, bytes]]) -> None:
     old, new = (b"".join(texts) for texts in zip(*pairs, strict=True))
@@ -77,7 +77,7 @@ def test_no_edit_reaches_from_one_region_into_the_next(pairs: list[tuple[bytes, 
         grown += added - removed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(texts, texts, texts), min_size=1, max_size=6), texts)
 def test_edits_are_the_same_if_it_is_known_where_texts_differ(
     pairs: list[tuple[bytes, bytes, bytes]], end: bytes

@@ -100,7 +100,7 @@ def repository() -> Iterator[Repository]:
             yield repo
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(
     seed=st.integers(0, 1 << 32),
     has_key=st.booleans(),

@@ -10,7 +10,6 @@ TestStore = StoreRules.TestCase
 TestStore.settings = settings(
     max_examples=3,
     stateful_step_count=15,
-    deadline=None,
     derandomize=True,
     # What a failure shrinks to changes with the moment of a kill.
     phases=[Phase.generate],

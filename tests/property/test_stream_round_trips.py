@@ -52,7 +52,6 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @settings(
     max_examples=60,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -26,7 +26,6 @@ def test_no_random_history_loses_a_snapshot() -> None:
     chosen = settings(
         max_examples=max(1, STEPS // STEPS_A_HISTORY),
         stateful_step_count=STEPS_A_HISTORY,
-        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

@@ -60,7 +60,7 @@ def test_the_sketches_of_old_repositories_are_the_same_today() -> None:
 
 
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=5), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_sketch_does_not_depend_on_how_the_blocks_arrive(sizes: list[int], long: bool) -> None:
     rows = table(900)
     if long:

@@ -12,7 +12,7 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pgsnap.schedulers.cron import CronTime, on_calendar, parse_cron
@@ -73,7 +73,6 @@ def runs_of_cron(
         moment += MINUTE
 
 
-@settings(deadline=None)
 @given(st.sampled_from(ZONES), TIMES, st.data())
 def test_no_job_of_cron_is_due_that_it_did_not_start(
     name: str, text: str, data: st.DataObject
