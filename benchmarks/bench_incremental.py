@@ -105,8 +105,15 @@ class Subject:
         )
         return self.bench.command(argv, folder=self.repository.parent)
 
-    def delete(self) -> None:
-        """Delete half of a large table that no other one refers to."""
+    def change_after_commit(self) -> None:
+        """Change rows at random places; what was there is the latest snapshot, and not what the
+        restore before this one saved."""
+        run(self.commit())
+        self.change(0.001, is_local=False)
+
+    def delete_after_commit(self) -> None:
+        """Delete half of a large table that no other one refers to, after the same."""
+        run(self.commit())
         with self.bench.server.connect(DATABASE) as connection:
             connection.execute(b"DELETE FROM events WHERE id % 2 = 0")
         self.mark()
@@ -263,10 +270,10 @@ def _measure_restores(subject: Subject) -> dict[str, Series]:
             Case(
                 CHANGED_RANDOM,
                 subject.changed_only,
-                partial(subject.change, 0.001, is_local=False),
+                subject.change_after_commit,
                 subject.wal,
             ),
-            Case(CHANGED_DELETED, subject.changed_only, subject.delete, subject.wal),
+            Case(CHANGED_DELETED, subject.changed_only, subject.delete_after_commit, subject.wal),
         ],
         bench.rounds,
         server_pid=server.postmaster_pid,
