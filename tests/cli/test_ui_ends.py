@@ -7,10 +7,13 @@ import fcntl
 import http.client
 import os
 import pty
+import signal
+import socket
 import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +107,38 @@ def test_a_tab_that_is_closed_stops_nothing(snap: CommandLine, slow: Database) -
             made.close()
         assert "safety" in page.until(job, "done")
     assert rows(slow) == ROWS
+
+
+def is_writing(process: int) -> bool:
+    try:
+        return "pipe_write" in Path(f"/proc/{process}/wchan").read_text()
+    except OSError:
+        return False
+
+
+def test_ctrl_c_while_the_address_is_written_ends_it_as_later(
+    snap: CommandLine, repository: Path
+) -> None:
+    """Seen on busy machines: the reader has the address before the writer goes on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    reading, writing = os.pipe()
+    # A reader that is late: there is no room for another byte.
+    size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, b" " * size)
+    child = snap.popen("ui", "--no-browser", "--json", "--port", str(port), stdout=writing)
+    os.close(writing)
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            break
+        assert time.monotonic() < deadline
+    # It is in the middle of it; not all kernels say so.
+    deadline = time.monotonic() + 3
+    while not is_writing(child.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    with os.fdopen(reading, "rb") as late:
+        late.read()
+    assert child.wait(timeout=60) == 0

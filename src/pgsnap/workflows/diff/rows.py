@@ -63,14 +63,18 @@ class TableRows:
         keep_texts: bool = False,
     ) -> None:
         """*sections* are those of either side, as far as known. Changes can be shown only with
-        *keep_texts*."""
+        *keep_texts*. Where both sides have the same *columns*, the rows of the second one are
+        compared and shown with theirs in the order of the first."""
         self.table = table
-        self.columns = columns
+        order = _order(*columns)
+        self.columns = (columns[0], columns[0]) if order else columns
         self.key = rules.key(table)
         self.encodings = ("", "")
         self._counts: Counts | None = None
         self._sections = sections
-        self.rows = self._row_difference(rules.respelled(table), keep_texts=keep_texts)
+        respelled = rules.respelled(table)
+        places = _places(columns[0], respelled), _places(columns[1], respelled)
+        self.rows = self._row_difference(places, order, keep_texts=keep_texts)
 
     def __enter__(self) -> Self:
         return self
@@ -109,7 +113,13 @@ class TableRows:
         """Yield changed rows."""
         return self.rows.changes(limit)
 
-    def _row_difference(self, respelled: frozenset[str], *, keep_texts: bool) -> RowDifference:
+    def _row_difference(
+        self,
+        places: tuple[Sequence[int], Sequence[int]],
+        order: Sequence[int],
+        *,
+        keep_texts: bool,
+    ) -> RowDifference:
         from pgsnap.rows.difference import RowDifference
         from pgsnap.rows.sets import Key
 
@@ -118,30 +128,31 @@ class TableRows:
         first, second = self.columns
         if first is None or second is None:
             return RowDifference(None, keep_texts=keep_texts, rows_expected=expected)
-        order: list[int] = []
-        if first != second and sorted(first) == sorted(second):
-            order = [second.index(name) for name in first]
-            self.columns = first, first
-        keyed = self.columns[1] or ()
         if self.key and set(self.key) <= {*first} & {*second}:
             keys = (
                 Key([first.index(name) for name in self.key], len(first)),
-                Key([keyed.index(name) for name in self.key], len(keyed)),
+                Key([second.index(name) for name in self.key], len(second)),
             )
-        if respelled or order:
+        if any(places) or order:
             from pgsnap.rows.respelled import RespelledRows
 
-            places = tuple(
-                [names.index(n) for n in names if n in respelled] for names in (first, second)
-            )
             return RespelledRows(
-                keys,
-                (places[0], places[1]),
-                order=order,
-                keep_texts=keep_texts,
-                rows_expected=expected,
+                keys, places, order=order, keep_texts=keep_texts, rows_expected=expected
             )
         return RowDifference(keys, keep_texts=keep_texts, rows_expected=expected)
+
+
+def _order(first: Columns, second: Columns) -> list[int]:
+    """Return where the second side has each column of the first; none if that is no other place, or
+    they do not have the same columns."""
+    if first is None or second is None or first == second or sorted(first) != sorted(second):
+        return []
+    return [second.index(name) for name in first]
+
+
+def _places(columns: Columns, respelled: frozenset[str]) -> list[int]:
+    """Return where the columns *respelled* are."""
+    return [place for place, name in enumerate(columns or ()) if name in respelled]
 
 
 class PassingTables:
